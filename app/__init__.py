@@ -1,0 +1,1 @@
+"""The shell around `billing`: HTTP, database, upstream, jobs, command line."""

@@ -1,0 +1,45 @@
+"""What the billing library refuses.
+
+    BillingError                 a value from outside cannot be used; names the field and what was expected
+    ├── InvalidPeriod            no billing period can be made of what was asked
+    ├── InvalidMinutes           minutes that are not finite, not negative, or absurd
+    ├── InvalidTier              a field name that is no publisher tier
+    ├── InvalidTierPlan          tiers that overlap or leave a gap
+    └── InvalidSetting           a project's setting out of its range
+
+Findings about usage are not errors: they are `Discrepancy` values.
+"""
+
+
+class BillingError(ValueError):
+    """A value from outside cannot be used.
+
+    `pointer` is the JSON pointer of the field relative to the value handed in ("" is the whole value),
+    `expected` says in words what would have been accepted.
+    """
+
+    def __init__(self, message: str, *, pointer: str = "", expected: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.pointer = pointer
+        self.expected = expected
+
+
+class InvalidPeriod(BillingError):
+    """No billing period can be made of what was asked."""
+
+
+class InvalidMinutes(BillingError):
+    """Minutes that are not finite, are negative, or are absurd."""
+
+
+class InvalidTier(BillingError):
+    """A field name that is no publisher tier."""
+
+
+class InvalidTierPlan(BillingError):
+    """Tiers that overlap, leave a gap, or do not reach from 1 up."""
+
+
+class InvalidSetting(BillingError):
+    """A project's setting out of its range."""
