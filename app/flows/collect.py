@@ -1,0 +1,192 @@
+"""Collecting: ask upstream for what a billing period needs and no more, and keep every answer as an observation.
+
+A period needs the daily usage of its days, and the meetings created on them and on the day before, which may reach into it;
+for every meeting over a Pacific midnight also who was connected, while upstream still knows. Every collection asks anew;
+an answer that was given before is stored once.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from sqlalchemy.engine import Engine
+
+from app.clock import Clock
+from app.db import transaction
+from app.insights.calendar import maintenance_until
+from app.insights.client import InsightsClient, MeetingsAnswer
+from app.insights.errors import UpstreamError
+from app.store import observations
+from app.store.payloads import encode_daily
+from app.store.projects import Project
+from billing.coverage import DAILY_RETENTION, FINAL_AFTER, MEETING_RETENTION
+from billing.facts import Kind, Observation
+from billing.period import BillingPeriod, day_start, next_day
+from billing.tiers import KNOWN_FIELDS
+
+WORKERS = 6
+"""Days collected at once: upstream answers in seconds, so a few hide its delay; the limiter sets the pace in any case."""
+LATENCY = timedelta(minutes=5)
+"""How long upstream may take to show a meeting (guide)."""
+READING = timedelta(minutes=10)
+"""A window so close to the end of its retention is not begun: its meetings could vanish between two pages."""
+
+ClientFactory = Callable[[Project], InsightsClient]
+Progress = Callable[[int, int], None]
+"""Told how many answers of how many are stored. What it raises ends the collection; days already stored stay."""
+
+
+@dataclass(frozen=True)
+class NotCollected:
+    """What upstream was not asked for, and why."""
+
+    kind: Kind
+    day: date
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to ask for: daily usage in one query, and the meeting windows of these days."""
+
+    daily: BillingPeriod | None
+    windows: Sequence[date]
+    not_collected: Sequence[NotCollected]
+
+
+@dataclass(frozen=True)
+class CollectionResult:
+    """The observations of one collection, and what was left out of it."""
+
+    observations: Sequence[Observation]
+    not_collected: Sequence[NotCollected]
+
+
+class CollectionFailed(UpstreamError):
+    """Upstream did not answer for some days, each named with what went wrong; the days of `result` are stored all the same."""
+
+    def __init__(self, failures: Sequence[tuple[str, UpstreamError]], result: CollectionResult) -> None:
+        wanting = "; ".join(f"{what}: {error}" for what, error in failures[:3])
+        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+        super().__init__(f"Not all was collected. {wanting}{more}", code=failures[0][1].code)
+        self.failures = failures
+        self.result = result
+
+
+def collect(
+    engine: Engine, project: Project, period: BillingPeriod, *, client_factory: ClientFactory, clock: Clock, progress: Progress
+) -> CollectionResult:
+    """Collect what `period` needs of a project; each answer is stored in a transaction of its own, whole or not at all.
+
+    Raises CollectionFailed once everything was tried, if upstream failed for some of it.
+    """
+    todo = plan(period, project.cross_check, clock.now())
+    tiers = sorted({*KNOWN_FIELDS, *project.plan.fields})
+    failures: list[tuple[str, UpstreamError]] = []
+    stored: list[Observation] = []
+    with client_factory(project) as client, ThreadPoolExecutor(WORKERS, thread_name_prefix="collect") as pool:
+        futures: dict[Future[list[Observation]], str] = {}
+        if todo.daily:
+            what = f"daily usage of {todo.daily.first_day} to {todo.daily.last_day}"
+            futures[pool.submit(_collect_daily, engine, client, project.project_id, todo.daily, tiers)] = what
+        for day in todo.windows:
+            futures[pool.submit(_collect_window, engine, client, project.project_id, day, tiers)] = f"meetings of {day}"
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                try:
+                    stored += future.result()
+                except UpstreamError as error:
+                    failures.append((futures[future], error))
+                progress(done, len(futures))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    result = CollectionResult(sorted(stored, key=lambda it: (it.day, it.kind)), todo.not_collected)
+    if failures:
+        raise CollectionFailed(sorted(failures), result)
+    return result
+
+
+def plan(period: BillingPeriod, cross_check: bool, now: datetime) -> Plan:
+    """What upstream can be asked for at `now`: what has begun, is retained, and is not in maintenance."""
+    left_out: list[NotCollected] = []
+
+    def wanted(kind: Kind, day: date, retention: timedelta, closed: str) -> bool:
+        start = day_start(day)
+        if start >= now:
+            reason = "the day has not begun"
+        elif start < now - retention:
+            reason = "upstream keeps it no longer"
+        else:
+            reason = closed
+        if reason:
+            left_out.append(NotCollected(kind, day, reason))
+        return not reason
+
+    days = [day for day in period.days if wanted(Kind.DAILY_USAGE, day, DAILY_RETENTION, "")]
+    until = maintenance_until(now)
+    closed = f"upstream is in maintenance until {until.astimezone(UTC):%Y-%m-%dT%H:%MZ}" if until else ""
+    if not cross_check:
+        closed = "the project is not cross-checked: it has no Advanced Insights add-on"
+    reach = [period.first_day - timedelta(days=1), *period.days]
+    windows = [day for day in reach if wanted(Kind.MEETINGS, day, MEETING_RETENTION - READING, closed)]
+    return Plan(BillingPeriod(days[0], days[-1]) if days else None, windows, left_out)
+
+
+def _collect_daily(
+    engine: Engine, client: InsightsClient, project_id: str, period: BillingPeriod, tiers: Sequence[str]
+) -> list[Observation]:
+    """One query for all days. A day left out of the answer is an observation too: upstream was asked and said nothing."""
+    answer = client.daily_usage(period, tiers)
+    with transaction(engine) as session:
+        return [
+            observations.record(
+                session,
+                project_id=project_id,
+                kind=Kind.DAILY_USAGE,
+                day=day,
+                observed_at=answer.observed_at,
+                payload=encode_daily(usage),
+                requests=answer.requests,
+                complete=(final := answer.observed_at >= day_start(next_day(day)) + FINAL_AFTER),
+                reason="" if final else "observed less than 48 hours after the day ended",
+            )
+            for day, usage in answer.days.items()
+        ]
+
+
+def _collect_window(
+    engine: Engine, client: InsightsClient, project_id: str, day: date, tiers: Sequence[str]
+) -> list[Observation]:
+    """The meetings created on a day, with the detail of those over a midnight: one billing day, whole or not at all."""
+    meetings = client.meetings(day, tiers)
+    detail = client.details(meetings.crossers) if meetings.crossers else None
+    reason = _why_incomplete(day, meetings)
+    answers = [(Kind.MEETINGS, meetings), *([(Kind.SESSION_DETAIL, detail)] if detail else [])]
+    with transaction(engine) as session:
+        return [
+            observations.record(
+                session,
+                project_id=project_id,
+                kind=kind,
+                day=day,
+                observed_at=answer.observed_at,
+                payload=answer.payload,
+                requests=answer.requests,
+                complete=not reason,
+                reason=reason,
+            )
+            for kind, answer in answers
+        ]
+
+
+def _why_incomplete(day: date, meetings: MeetingsAnswer) -> str:
+    end = day_start(next_day(day))
+    if meetings.observed_at < end:
+        return "observed before the day ended"
+    if meetings.observed_at < end + LATENCY:
+        return "observed less than 5 minutes after the day ended"
+    if meetings.live:
+        return f"{meetings.live} of its meetings had not ended" if meetings.live > 1 else "one of its meetings had not ended"
+    return ""
