@@ -46,7 +46,7 @@ def micro_minutes_array(values: NDArray[np.float64]) -> NDArray[np.int64]:
     rounded = np.rint(scaled)
     result = rounded.astype(np.int64)
     near_half = np.flatnonzero(np.abs(np.abs(scaled - rounded) - 0.5).ravel() < scaled.ravel() * 1e-15 + 1e-12)
-    for index in near_half:
+    for index in near_half.tolist():
         result.ravel()[index] = micro_minutes(values.ravel()[index].item())
     return result
 
@@ -75,7 +75,9 @@ def parse_minutes(text: str, path: str = "") -> int:
     except (InvalidOperation, TypeError):
         pass
     raise InvalidMinutes(
-        f"{text!r} is no number of minutes", pointer=path, expected="a decimal text with at most six decimals, such as '45.000000'"
+        f"{text!r} is no number of minutes",
+        pointer=path,
+        expected="a decimal text with at most six decimals, such as '45.000000'",
     )
 
 
@@ -93,6 +95,6 @@ def share(total: int, weights: Sequence[int]) -> list[int]:
     parts = [total * weight // whole for weight in weights]
     remainders = [total * weight % whole for weight in weights]
     left = total - sum(parts)
-    for index in sorted(range(len(weights)), key=lambda index: -remainders[index])[:left]:
+    for index in sorted(range(len(weights)), key=lambda part: -remainders[part])[:left]:
         parts[index] += 1
     return parts

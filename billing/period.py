@@ -6,7 +6,7 @@ period is a whole number of billing days. Instants leave this module as UTC; not
 
 import re
 from calendar import monthrange
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -43,7 +43,8 @@ def day_start(day: date) -> datetime:
     >>> day_start(date(2026, 11, 2)) - day_start(date(2026, 11, 1))
     datetime.timedelta(days=1, seconds=3600)
     """
-    return ZONE.localize(datetime(day.year, day.month, day.day), is_dst=None).astimezone(UTC)
+    naive = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - localize resolves the offset at this very midnight
+    return ZONE.localize(naive, is_dst=None).astimezone(UTC)
 
 
 def day_of(instant: datetime) -> date:
@@ -114,14 +115,19 @@ class BillingPeriod:
 class AlignedPeriod:
     """A request and the billing period that it became.
 
-    `requested` is the request as it was put; `added_days` counts the days of the period that the request holds only in
-    part (those that `cover` added to what `within` would give), 0 where it was on Pacific midnights.
+    `requested` is the request as it was put; `partial_days` are the days of the period that the request holds only in part.
     """
 
     requested: Mapping[str, Any]
     period: BillingPeriod
-    added_days: int
     explanation: str
+    partial_days: Sequence[date] = ()
+    on_midnights: bool = True
+
+    @property
+    def added_days(self) -> int:
+        """How many days `cover` added to what `within` would have given."""
+        return len(self.partial_days)
 
     @property
     def short_days(self) -> list[date]:
@@ -292,7 +298,7 @@ def resolve(request: object) -> AlignedPeriod:
         period = cycle(parse_day(request["cycle"], "/cycle"), request["anchor_day"])
     else:
         period = BillingPeriod(parse_day(request["first_day"], "/first_day"), parse_day(request["last_day"], "/last_day"))
-    return AlignedPeriod(dict(request), period, 0, f"{_in_words(period)}: whole billing days were asked for.")
+    return AlignedPeriod(dict(request), period, f"{_in_words(period)}: whole billing days were asked for.")
 
 
 def _resolve_instants(request: Mapping[str, Any]) -> AlignedPeriod:
@@ -304,15 +310,16 @@ def _resolve_instants(request: Mapping[str, Any]) -> AlignedPeriod:
             f"{request['alignment']!r} is no alignment", pointer="/alignment", expected="cover, within, nearest or strict"
         ) from None
     period = align(start, end, alignment)
-    partly = [day for day in period.days if day_start(day) < start or day_start(next_day(day)) > end]
-    if period.start == start and period.end == end:
+    partly = tuple(day for day in period.days if day_start(day) < start or day_start(next_day(day)) > end)
+    on_midnights = period.start == start and period.end == end
+    if on_midnights:
         why = "the request is on Pacific midnights."
     elif partly:
         names = ", ".join(str(day) for day in partly)
-        why = f"the request is not on Pacific midnights; alignment '{alignment}' took {names} whole, which it holds only in part."
+        why = f"the request is not on Pacific midnights; alignment '{alignment}' took {names} whole, held only in part."
     else:
         why = f"the request is not on Pacific midnights; alignment '{alignment}' kept only whole days."
-    return AlignedPeriod(dict(request), period, len(partly), f"{_in_words(period)}: {why}")
+    return AlignedPeriod(dict(request), period, f"{_in_words(period)}: {why}", partly, on_midnights)
 
 
 def parse_period(text: str) -> AlignedPeriod:

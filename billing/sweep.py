@@ -39,9 +39,9 @@ def sweep(connections: Iterable[tuple[int, int]], publishing: Iterable[tuple[T, 
     for start, end in connections:
         if start < end:
             events += [(start, 1, None), (end, -1, None)]
-    for connection, start, end in publishing:
+    for who, start, end in publishing:
         if start < end:
-            events += [(start, 1, connection), (end, -1, connection)]
+            events += [(start, 1, who), (end, -1, who)]
     events.sort(key=lambda event: event[0])
     segments: list[Segment] = []
     participants, streams, previous = 0, Counter[T](), 0

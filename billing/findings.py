@@ -1,0 +1,299 @@
+"""The discrepancies of a period: each finding with its minutes, days or sessions, and a sentence for a finance person."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+
+import numpy as np
+
+from billing.consistency import contradictions
+from billing.coverage import Coverage, DailyReading, DailyStatus
+from billing.discrepancy import Code, Discrepancy, words
+from billing.facts import MeetingDay, Observation
+from billing.meetings import Crossing, MeetingLevel, Tiers, microseconds
+from billing.minutes import format_minutes
+from billing.model import DayLine, ProjectTerms
+from billing.period import AlignedPeriod, BillingPeriod, day_start, next_day
+from billing.residual import Part, Residual, restatements
+from billing.tiers import Tier, TierPlan
+
+Windows = Sequence[tuple[Observation, MeetingDay]]
+
+
+def findings(
+    aligned: AlignedPeriod,
+    terms: ProjectTerms,
+    daily: Sequence[DailyReading],
+    windows: Windows,
+    level: MeetingLevel,
+    days: Sequence[DayLine],
+    residual: Residual,
+) -> list[Discrepancy]:
+    """Every discrepancy of a period, the one of most minutes first."""
+    plan, tolerance = terms.plan, terms.tolerance.minutes
+    found = [
+        *_misaligned(aligned, days, plan),
+        *_reuses(level, plan),
+        *_straddles(level, aligned.period, plan),
+        *_mismatches(level, plan, tolerance),
+        *_conflicts(level, plan),
+        *_restated_meetings(level, plan),
+        *_restated_days(daily, plan),
+        *_days(days, residual, plan),
+        *_tier_findings(daily, windows, aligned.period, plan, tolerance),
+    ]
+    found.sort(key=lambda it: (-sum(map(abs, it.minutes.values())), it.code, tuple(it.days), tuple(it.sessions)))
+    return found
+
+
+def named(plan: TierPlan, minutes: Sequence[int]) -> dict[str, int]:
+    """Micro-minutes by tier field, without the tiers that have none."""
+    return {field: value for field, value in zip(plan.fields, minutes, strict=True) if value}
+
+
+def _misaligned(aligned: AlignedPeriod, days: Sequence[DayLine], plan: TierPlan) -> Iterator[Discrepancy]:
+    request = aligned.requested
+    if "start" not in request or aligned.on_midnights:
+        return
+    partly = aligned.partial_days
+    held = [line.project_level for line in days if line.day in partly]
+    minutes = named(plan, _add(held, len(plan)))
+    if partly:
+        names = ", ".join(str(day) for day in partly)
+        effect = (
+            f"{names} {'is' if len(partly) == 1 else 'are'} taken whole and used {words(sum(minutes.values()))} minutes in all"
+        )
+    else:
+        effect = "only whole billing days inside it are counted"
+    yield Discrepancy(
+        Code.PERIOD_MISALIGNED,
+        minutes,
+        f"The period asked for does not start and end at Pacific midnight: {effect}.",
+        days=partly or (aligned.period.first_day,),
+        evidence={"requested": dict(request), "added_days": aligned.added_days, "explanation": aligned.explanation},
+    )
+
+
+def _reuses(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepancy]:
+    for reuse in level.reuses:
+        before, after = sum(reuse.before), sum(reuse.after)
+        yield Discrepancy(
+            Code.SESSION_REUSE_SPILLOVER,
+            named(plan, _add((reuse.before, reuse.after), len(plan))),
+            f"Session {reuse.session_id} is reused: upstream's figure for it holds {words(before + after)} minutes of other meetings "
+            f"outside the period, {words(before)} before it and {words(after)} after it. They are not part of this period.",
+            days=reuse.days,
+            sessions=(reuse.session_id,),
+            evidence={"before": _texts(named(plan, reuse.before)), "after": _texts(named(plan, reuse.after))},
+        )
+
+
+def _straddles(level: MeetingLevel, period: BillingPeriod, plan: TierPlan) -> Iterator[Discrepancy]:
+    by_session: dict[str, list[Crossing]] = defaultdict(list)
+    for crossing in level.crossings:
+        by_session[crossing.session_id].append(crossing)
+    start, end = microseconds(period.start), microseconds(period.end)
+    for session, crossings in sorted(by_session.items()):
+        minutes = named(plan, _add((it.counted for it in crossings), len(plan)))
+        inside = sum(sum(it.inside) for it in crossings)
+        outside = sum(sum(it.before) + sum(it.after) for it in crossings)
+        exact = all(it.exact for it in crossings)
+        error = _texts(named(plan, _add((it.error for it in crossings if not it.exact), len(plan))))
+        edges = "start" if all(it.created < start for it in crossings) else "end"
+        edges = "start and the end" if edges == "start" and any(sum(it.after) for it in crossings) else edges
+        how = (
+            "by who was connected and publishing when"
+            if exact
+            else "in proportion to time, since no detail of it is held; at most "
+            + ", ".join(f"{value} minutes of {field}" for field, value in error.items())
+            + " may lie on the other side"
+        )
+        yield Discrepancy(
+            Code.BOUNDARY_STRADDLE,
+            minutes,
+            f"A meeting of session {session} reaches over the {edges} of the period: {words(inside)} of its minutes are inside and "
+            f"{words(outside)} outside, split {how}.",
+            days=tuple(sorted({day for it in crossings for day in _edge_days(it, period, start, end)})),
+            sessions=(session,),
+            evidence={"method": "exact" if exact else "proportional", "error": error},
+        )
+
+
+def _edge_days(crossing: Crossing, period: BillingPeriod, start: int, end: int) -> Iterator[date]:
+    """The period's own day beside each boundary that the meeting reaches over."""
+    if crossing.created < start:
+        yield period.first_day
+    if crossing.end > end:
+        yield period.last_day
+
+
+def _mismatches(level: MeetingLevel, plan: TierPlan, tolerance: int) -> Iterator[Discrepancy]:
+    for change in sorted(level.mismatches, key=lambda it: it.session_id):
+        if any(abs(value) > tolerance for value in change.minutes):
+            total = sum(change.minutes)
+            yield Discrepancy(
+                Code.SESSION_TOTAL_MISMATCH,
+                named(plan, change.minutes),
+                f"Upstream's total for session {change.session_id} is {words(abs(total))} minutes {'more' if total > 0 else 'less'} than "
+                "the sum of the meetings it lists for it.",
+                sessions=(change.session_id,),
+            )
+
+
+def _conflicts(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepancy]:
+    by_session: dict[str, list[tuple[date, Tiers]]] = defaultdict(list)
+    for day, conflict in level.conflicts:
+        change = tuple(conflict.second.get(field, 0) - conflict.first.get(field, 0) for field in plan.fields)
+        by_session[conflict.session_id].append((day, change))
+    for session, changes in sorted(by_session.items()):
+        yield Discrepancy(
+            Code.CONFLICTING_MEETING,
+            named(plan, _add((minutes for _, minutes in changes), len(plan))),
+            f"Upstream answered a meeting of session {session} twice in one collection with different minutes; the later answer counts.",
+            days=tuple(sorted({day for day, _ in changes})),
+            sessions=(session,),
+        )
+
+
+def _restated_meetings(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepancy]:
+    by_session: dict[str, list[Tiers]] = defaultdict(list)
+    for change in level.restated:
+        by_session[change.session_id].append(change.minutes)
+    for session, changes in sorted(by_session.items()):
+        minutes = named(plan, _add(changes, len(plan)))
+        yield Discrepancy(
+            Code.RESTATED,
+            minutes,
+            f"A meeting of session {session} that had ended was answered later with other minutes ({words(sum(minutes.values()))} in all).",
+            sessions=(session,),
+        )
+
+
+def _restated_days(daily: Sequence[DailyReading], plan: TierPlan) -> Iterator[Discrepancy]:
+    for day, it in restatements(daily).items():
+        minutes = named(plan, it.minutes(plan))
+        first, latest = it.first.observation, it.latest.observation
+        change = sum(minutes.values())
+        yield Discrepancy(
+            Code.RESTATED,
+            minutes,
+            f"The usage of {day} was changed after it was final, by {words(change)} minutes: it was one figure on "
+            f"{first.observed_at:%Y-%m-%d} and another on {latest.observed_at:%Y-%m-%d}.",
+            days=(day,),
+            evidence={"first_final": first.id, "latest": latest.id},
+        )
+
+
+def _days(days: Sequence[DayLine], residual: Residual, plan: TierPlan) -> Iterator[Discrepancy]:
+    """What the differences of the days are due to, and days that may still change although they agree."""
+    parts: dict[tuple[Code, date], Part] = {(part.code, part.day): part for part in [*residual.parts, *residual.unexplained]}
+    for line in days:
+        part = parts.get((Code.PROJECT_DAY_MISSING, line.day))
+        if part:
+            yield _day(
+                part,
+                plan,
+                f"The vendor's daily usage has no figure for {line.day} ({line.project_status.replace('_', ' ')}), but meetings used "
+                f"{words(-sum(part.minutes))} minutes that day.",
+            )
+        if line.meeting_coverage is Coverage.INCOMPLETE and line.project_level and any(line.project_level):
+            part = parts.get((Code.MEETING_DAY_MISSING, line.day))
+            part = part or Part(Code.MEETING_DAY_MISSING, line.day, (0,) * len(plan))
+            yield _day(
+                part,
+                plan,
+                f"The meetings of {line.day} are not all known ({'; '.join(line.gaps)}); {words(sum(part.minutes))} of the day's "
+                f"{words(sum(line.project_level))} minutes cannot be checked.",
+                gaps=list(line.gaps),
+            )
+        if line.project_status is DailyStatus.PROVISIONAL:
+            part = parts.get((Code.DAY_NOT_FINAL, line.day)) or Part(Code.DAY_NOT_FINAL, line.day, (0,) * len(plan))
+            yield _day(
+                part,
+                plan,
+                f"The usage of {line.day} was last read less than 48 hours after the day ended and may still change; the levels "
+                f"differ by {words(sum(part.minutes))} minutes so far.",
+            )
+        part = parts.get((Code.TIER_SHIFT, line.day))
+        if part:
+            moved = ", ".join(
+                f"{words(value)} in {Tier.parse(field).label}" for field, value in named(plan, part.minutes).items()
+            )
+            yield _day(
+                part,
+                plan,
+                f"On {line.day} both levels agree in total, but not on how many were publishing: against the meetings, the project "
+                f"level has {moved}.",
+            )
+        part = parts.get((Code.RESIDUAL, line.day))
+        if part:
+            total = sum(part.minutes)
+            yield _day(
+                part,
+                plan,
+                f"On {line.day} the project level is {words(abs(total))} minutes {'above' if total > 0 else 'below'} the meeting level, "
+                "and nothing that is known explains it.",
+            )
+
+
+def _day(part: Part, plan: TierPlan, summary: str, **evidence: object) -> Discrepancy:
+    return Discrepancy(part.code, named(plan, part.minutes), summary, days=(part.day,), evidence=evidence)
+
+
+def _tier_findings(
+    daily: Sequence[DailyReading], windows: Windows, period: BillingPeriod, plan: TierPlan, tolerance: int
+) -> Iterator[Discrepancy]:
+    latest = {
+        it.observation.day: it.value for it in sorted(daily, key=lambda it: (it.observation.observed_at, it.observation.id))
+    }
+    for day, value in sorted(latest.items()):
+        columns = {field: np.array([minutes], np.int64) for field, minutes in (value.tiers if value else {}).items()}
+        columns = {field: columns.get(field, np.zeros(1, np.int64)) for field in {*columns, *plan.fields}}
+        contradicted = list(contradictions(columns, plan, tolerance))
+        for unplanned in (True, False):
+            minutes = {it.field: int(it.minutes[0]) for it in contradicted if it.unplanned is unplanned}
+            if minutes:
+                yield _tier_finding(unplanned, minutes, f"the daily usage of {day}", days=(day,))
+    by_session: dict[tuple[str, bool], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for observation, window in windows:
+        if observation.day in period:
+            _session_contradictions(observation, window, plan, tolerance, by_session)
+    for (session, unplanned), by_field in sorted(by_session.items()):
+        yield _tier_finding(unplanned, by_field, f"the meetings of session {session}", sessions=(session,))
+
+
+def _session_contradictions(
+    observation: Observation, window: MeetingDay, plan: TierPlan, tolerance: int, found: dict[tuple[str, bool], dict[str, int]]
+) -> None:
+    """Add what the meetings created in a window contradict, by session."""
+    start, end = microseconds(day_start(observation.day)), microseconds(day_start(next_day(observation.day)))
+    for it in contradictions(window.minutes, plan, tolerance):
+        for row, minutes in zip(it.rows.tolist(), it.minutes.tolist(), strict=True):
+            if start <= window.created[row] < end:
+                index = int(np.searchsorted(window.sessions, window.meeting_sessions[row]))
+                found[window.session_ids[index], it.unplanned][it.field] += minutes
+
+
+def _tier_finding(
+    unplanned: bool, minutes: Mapping[str, int], where: str, *, days: Sequence[date] = (), sessions: Sequence[str] = ()
+) -> Discrepancy:
+    listed = ", ".join(f"{words(abs(value))} minutes in {Tier.parse(field).label}" for field, value in sorted(minutes.items()))
+    if unplanned:
+        text = (
+            f"In {where}, upstream has {listed} that the tiers of the project's plan do not account for; they are not billed."
+        )
+        return Discrepancy(Code.UNPLANNED_TIER, dict(minutes), text, days=days, sessions=sessions)
+    text = f"In {where}, overlapping tiers contradict the plan's: {listed} fewer than the plan's tiers within hold."
+    return Discrepancy(Code.TIER_OVERLAP, dict(minutes), text, days=days, sessions=sessions)
+
+
+def _add(rows: Iterable[Sequence[int] | None], width: int) -> Tiers:
+    total = [0] * width
+    for row in rows:
+        for index, value in enumerate(row or ()):
+            total[index] += value
+    return tuple(total)
+
+
+def _texts(minutes: Mapping[str, int]) -> dict[str, str]:
+    return {field: format_minutes(value) for field, value in minutes.items()}

@@ -1,0 +1,411 @@
+"""The meeting level: every meeting's minutes attributed to billing days, and what each session holds outside the period.
+
+A meeting inside one day belongs to it. One that crosses midnights is split by who was connected and publishing when (`exact`)
+where that detail is held, otherwise by the time on each side (`proportional`) with the largest error that could make. The
+parts add up to the whole, to the micro-minute.
+
+Nearly all meetings of a month are plain: one session, one window, one day. Those are summed a column at a time; only the
+odd ones, of reused sessions or over a midnight, are looked at row by row.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from billing.facts import LIVE, Conflict, Ints, MeetingDay, MeetingDetail, Observation
+from billing.minutes import share
+from billing.period import BillingPeriod, day_of, day_start, next_day
+from billing.sweep import sweep
+from billing.tiers import TierPlan
+
+MICROSECONDS_A_MICRO_MINUTE = 60
+Tiers = tuple[int, ...]
+"""Micro-minutes, in the order of the plan."""
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A meeting that reaches over the start or the end of the period: what lies on each side of it, by tier."""
+
+    session_id: str
+    created: int
+    end: int
+    before: Tiers
+    inside: Tiers
+    after: Tiers
+    exact: bool
+    error: Tiers
+    """The largest possible error of what is inside."""
+    counted: Tiers
+    """What of it the bridge moves: E, S, or the head and tail of a session in N."""
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """The minutes of a session's other meetings, outside the period."""
+
+    session_id: str
+    before: Tiers
+    after: Tiers
+    days: tuple[date, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A difference found in what upstream said of one session or meeting, by tier and signed."""
+
+    session_id: str
+    minutes: Tiers
+
+
+@dataclass
+class MeetingLevel:
+    """The meeting level of a period; arrays are (day, tier) or (tier), in micro-minutes."""
+
+    days: Ints
+    error: Ints
+    mismatch: Ints
+    before: Ints
+    after: Ints
+    straddles_end: Ints
+    straddles_start: Ints
+    crossings: list[Crossing] = field(default_factory=list)
+    reuses: list[Reuse] = field(default_factory=list)
+    mismatches: list[Change] = field(default_factory=list)
+    restated: list[Change] = field(default_factory=list)
+    conflicts: list[tuple[date, Conflict]] = field(default_factory=list)
+
+    @property
+    def total(self) -> Ints:
+        """M: what all meetings used inside the period."""
+        return np.asarray(self.days.sum(axis=0))
+
+    @property
+    def session_level(self) -> Ints:
+        """N: what upstream states for every session with a meeting created in the period."""
+        return self.total - self.straddles_start + self.mismatch + self.before + self.after + self.straddles_end
+
+
+@dataclass
+class _Rows:
+    """Meetings that are looked at one by one, in columns."""
+
+    session: Ints
+    key: Ints
+    created: Ints
+    end: Ints
+    connections: Ints
+    minutes: Ints
+    source: Ints
+    live: NDArray[np.bool_]
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "_Rows":
+        return _Rows(*(column[index] for column in self.__dict__.values()))
+
+
+def attribute(
+    windows: Iterable[tuple[Observation, MeetingDay]], details: Iterable[MeetingDetail], period: BillingPeriod, plan: TierPlan
+) -> MeetingLevel:
+    """The meeting level of `period` from the windows of its days and of the day before, in any order.
+
+    Where two windows hold the same meeting or session, the one observed later counts.
+    """
+    ordered = sorted(windows, key=lambda window: (window[0].observed_at, window[0].day))
+    bounds = np.array([microseconds(day_start(day)) for day in [*period.days, next_day(period.last_day)]], dtype=np.int64)
+    shape = (len(period), len(plan))
+    zeros = [np.zeros(len(plan), np.int64) for _ in range(5)]
+    level = MeetingLevel(np.zeros(shape, np.int64), np.zeros(shape, np.int64), zeros[0], zeros[1], zeros[2], zeros[3], zeros[4])
+    reused = _reused_sessions(ordered)
+    odd: list[_Rows] = []
+    for source, (observation, day) in enumerate(ordered):
+        level.conflicts += [(observation.day, conflict) for conflict in day.conflicts]
+        rows = _add_plain(level, observation, day, reused, period, plan)
+        odd.append(_rows(observation, day, rows, source, plan))
+    _add_statements(level, ordered, reused, period, plan)
+    if odd:
+        _add_odd(level, _concatenate(odd), ordered, details, bounds, plan)
+    return level
+
+
+def microseconds(instant: datetime) -> int:
+    """Microseconds since the epoch of an aware instant, exactly."""
+    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _reused_sessions(ordered: Sequence[tuple[Observation, MeetingDay]]) -> Ints:
+    """Sessions that stand in several windows, or have a meeting created outside the window they stand in; ascending."""
+    if not ordered:
+        return np.empty(0, np.int64)
+    foreign = []
+    for observation, day in ordered:
+        start, end = _window(observation)
+        foreign.append(day.meeting_sessions[(day.created < start) | (day.created >= end)])
+    sessions = np.sort(np.concatenate([day.sessions for _, day in ordered]), kind="stable")
+    return np.unique(np.concatenate([*foreign, sessions[1:][sessions[1:] == sessions[:-1]]]))
+
+
+def _window(observation: Observation) -> tuple[int, int]:
+    return microseconds(day_start(observation.day)), microseconds(day_start(next_day(observation.day)))
+
+
+def _add_plain(
+    level: MeetingLevel, observation: Observation, day: MeetingDay, reused: Ints, period: BillingPeriod, plan: TierPlan
+) -> NDArray[np.intp]:
+    """Add the window's plain meetings to their day; the indexes of the odd ones come back."""
+    _, midnight = _window(observation)
+    is_odd = _holds(reused, day.meeting_sessions)
+    is_odd |= day.destroyed > midnight
+    odd = np.flatnonzero(is_odd)
+    if observation.day in period:
+        index = (observation.day - period.first_day).days
+        for tier, name in enumerate(plan.fields):
+            column = day.minutes[name]
+            level.days[index, tier] += _sum(column) - _sum(column[odd])
+    return odd
+
+
+def _holds(sorted_keys: Ints, values: Ints) -> NDArray[np.bool_]:
+    if not sorted_keys.size:
+        return np.zeros(values.shape, np.bool_)
+    found = np.minimum(np.searchsorted(sorted_keys, values), sorted_keys.size - 1)
+    return np.asarray(sorted_keys[found] == values)
+
+
+def _sum(column: Ints) -> int:
+    """The exact sum; where 64 bits might not hold it, by Python's integers."""
+    if column.size and int(column.max()) > LIVE // column.size:
+        return sum(column.tolist())
+    return int(column.sum())
+
+
+def _rows(observation: Observation, day: MeetingDay, index: NDArray[np.intp], source: int, plan: TierPlan) -> _Rows:
+    destroyed, created = day.destroyed[index], day.created[index]
+    live = destroyed == LIVE
+    # A meeting that had not ended has its minutes up to the observation.
+    end = np.maximum(np.where(live, microseconds(observation.observed_at), destroyed), created)
+    minutes = np.stack([day.minutes[name][index] for name in plan.fields], axis=1)
+    return _Rows(
+        day.meeting_sessions[index],
+        day.meeting_keys[index],
+        created,
+        end,
+        day.max_connections[index],
+        minutes,
+        np.full(index.size, source),
+        live,
+    )
+
+
+def _concatenate(parts: Sequence[_Rows]) -> _Rows:
+    return _Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in parts[0].__dict__))
+
+
+def _add_statements(
+    level: MeetingLevel,
+    ordered: Sequence[tuple[Observation, MeetingDay]],
+    reused: Ints,
+    period: BillingPeriod,
+    plan: TierPlan,
+) -> None:
+    """X: what the latest statement of each session in N holds beyond the meetings listed under that statement."""
+    in_period = np.unique(
+        np.concatenate([np.empty(0, np.int64), *(_created_inside(window, reused, period) for window in ordered)])
+    )
+    latest: dict[int, tuple[int, Tiers]] = {}
+    for source, (observation, day) in enumerate(ordered):
+        ends = np.searchsorted(day.meeting_sessions, day.sessions, side="right")
+        starts = np.searchsorted(day.meeting_sessions, day.sessions, side="left")
+        excess = np.stack([_excess(day, name, starts, ends) for name in plan.fields], axis=1)
+        differs = excess.any(axis=1)
+        again = _holds(reused, day.sessions)
+        wanted = np.where(again, _holds(in_period, day.sessions), differs & (observation.day in period))
+        for index in np.flatnonzero(wanted):
+            latest[int(day.sessions[index])] = (source, tuple(int(value) for value in excess[index]))
+    for session, (source, minutes) in latest.items():
+        if any(minutes):
+            level.mismatch += np.array(minutes, np.int64)
+            level.mismatches.append(Change(_name(ordered[source][1], session), minutes))
+
+
+def _created_inside(window: tuple[Observation, MeetingDay], reused: Ints, period: BillingPeriod) -> Ints:
+    """The reused sessions of a window that have a meeting created in the period."""
+    _, day = window
+    inside = (day.created >= microseconds(period.start)) & (day.created < microseconds(period.end))
+    return day.meeting_sessions[inside & _holds(reused, day.meeting_sessions)]
+
+
+def _excess(day: MeetingDay, name: str, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Ints:
+    # Differences of a running sum stay right even if it wraps around 64 bits.
+    running = np.concatenate([np.zeros(1, np.int64), np.cumsum(day.minutes[name])])
+    return np.asarray(day.statements[name] - (running[ends] - running[starts]))
+
+
+def _name(day: MeetingDay, session: int) -> str:
+    return day.session_ids[int(np.searchsorted(day.sessions, session))]
+
+
+def _add_odd(
+    level: MeetingLevel,
+    rows: _Rows,
+    ordered: Sequence[tuple[Observation, MeetingDay]],
+    details: Iterable[MeetingDetail],
+    bounds: Ints,
+    plan: TierPlan,
+) -> None:
+    rows = _latest(level, rows, ordered)
+    days = len(bounds) - 1
+    first = np.searchsorted(bounds, rows.created, side="right") - 1
+    last = np.searchsorted(bounds, np.maximum(rows.end - 1, rows.created), side="right") - 1
+    created_inside = (first >= 0) & (first < days)
+    member = _holds(np.unique(rows.session[created_inside]), rows.session)
+    whole = first == last
+    inside = whole & created_inside
+    np.add.at(level.days, first[inside], rows.minutes[inside])
+    outside = whole & ~created_inside & member
+    level.before += rows.minutes[outside & (first < 0)].sum(axis=0)
+    level.after += rows.minutes[outside & (first >= days)].sum(axis=0)
+    level.reuses = _reuses(rows.take(outside), first[outside] < 0, ordered)
+    held = {(detail.session, detail.meeting_key, detail.created): detail for detail in details}
+    for index in np.flatnonzero(~whole):
+        row = rows.take(np.array([index]))
+        detail = held.get((int(row.session[0]), int(row.key[0]), int(row.created[0])))
+        _add_crossing(
+            level, row, detail, bounds, plan, _name(ordered[int(row.source[0])][1], int(row.session[0])), bool(member[index])
+        )
+
+
+def _latest(level: MeetingLevel, rows: _Rows, ordered: Sequence[tuple[Observation, MeetingDay]]) -> _Rows:
+    """Each meeting once, as it was observed last; a change after it had ended is noted."""
+    rows = rows.take(np.lexsort((rows.source, rows.created, rows.key, rows.session)))
+    same = (rows.session[1:] == rows.session[:-1]) & (rows.key[1:] == rows.key[:-1]) & (rows.created[1:] == rows.created[:-1])
+    changed = same & ~rows.live[:-1] & (rows.minutes[1:] != rows.minutes[:-1]).any(axis=1)
+    for index in np.flatnonzero(changed):
+        name = _name(ordered[int(rows.source[index])][1], int(rows.session[index]))
+        difference = rows.minutes[index + 1] - rows.minutes[index]
+        level.restated.append(Change(name, tuple(int(value) for value in difference)))
+    return rows.take(np.append(~same, True)) if rows.session.size else rows
+
+
+def _reuses(rows: _Rows, is_before: NDArray[np.bool_], ordered: Sequence[tuple[Observation, MeetingDay]]) -> list[Reuse]:
+    """The meetings outside the period that used minutes, gathered by session (rows are sorted by session)."""
+    used = np.asarray(rows.minutes.any(axis=1))
+    rows, is_before = rows.take(used), is_before[used]
+    edges = np.append(np.flatnonzero(np.diff(rows.session, prepend=rows.session[:1] - 1)), rows.session.size)
+    names = _day_names(rows.created)
+    reuses = []
+    for start, stop in pairwise(edges.tolist()):
+        part, early = rows.minutes[start:stop], is_before[start:stop]
+        before, after = part[early].sum(axis=0), part[~early].sum(axis=0)
+        name = _name(ordered[int(rows.source[start])][1], int(rows.session[start]))
+        reuses.append(Reuse(name, tuple(before.tolist()), tuple(after.tolist()), tuple(sorted(set(names[start:stop])))))
+    return reuses
+
+
+def _day_names(created: Ints) -> list[date]:
+    """The billing day of each instant; the boundaries are resolved once, since a zone call per row costs 10 µs."""
+    if not created.size:
+        return []
+    span = BillingPeriod(_day(int(created.min())), _day(int(created.max()))).days
+    starts = np.array([microseconds(day_start(day)) for day in span], dtype=np.int64)
+    return [span[index] for index in np.searchsorted(starts, created, side="right") - 1]
+
+
+def _day(instant: int) -> date:
+    return day_of(datetime.fromtimestamp(instant // 1_000_000, UTC))
+
+
+def _add_crossing(
+    level: MeetingLevel, row: _Rows, detail: MeetingDetail | None, bounds: Ints, plan: TierPlan, session_id: str, member: bool
+) -> None:
+    """Split one meeting that lies in several days (or outside), and add its parts where they belong."""
+    created, end = int(row.created[0]), int(row.end[0])
+    minutes = tuple(int(value) for value in row.minutes[0])
+    parts, error, exact = split(minutes, created, end, bounds.tolist(), plan, detail, int(row.connections[0]))
+    table, errors = np.array(parts, np.int64), np.array(error, np.int64)
+    before, inside, after = table[0], table[1:-1], table[-1]
+    level.days += inside
+    level.error += errors[1:-1]
+    counted = inside.sum(axis=0)
+    if member:
+        level.before += before
+        counted = before + after
+        if created >= bounds[0]:
+            level.straddles_end += after
+        else:
+            level.after += after
+    else:
+        level.straddles_start += counted
+    if (created < bounds[0] or end > bounds[-1]) and counted.any():
+        largest = np.maximum(errors[0], errors[-1])
+        level.crossings.append(
+            Crossing(
+                session_id,
+                created,
+                end,
+                before=tuple(before.tolist()),
+                inside=tuple(inside.sum(axis=0).tolist()),
+                after=tuple(after.tolist()),
+                exact=exact,
+                error=tuple(largest.tolist()),
+                counted=tuple(counted.tolist()),
+            )
+        )
+
+
+def split(
+    minutes: Tiers,
+    created: int,
+    end: int,
+    bounds: Sequence[int],
+    plan: TierPlan,
+    detail: MeetingDetail | None,
+    connections: int,
+) -> tuple[list[Tiers], list[Tiers], bool]:
+    """The parts of a meeting `[created, end)` before, on each day of, and after the days that `bounds` delimit.
+
+    Answers the parts and the largest possible error of each (both by side and tier), and whether the split is exact. Where
+    it is proportional, `connections` (the most at once) bounds what a side can hold at all, and so the error.
+    """
+    edges = [min(created, bounds[0]), *bounds, max(end, bounds[-1])]
+    durations = [max(0, min(end, high) - max(created, low)) for low, high in pairwise(edges)]
+    measured = _measured(detail, edges, plan) if detail is not None else None
+    parts: list[list[int]] = []
+    errors: list[list[int]] = []
+    exact = True
+    for tier, total in enumerate(minutes):
+        weights = measured[tier] if measured is not None else None
+        if weights is not None and (not total or sum(weights) > 0):
+            parts.append(share(total, weights) if total else [0] * len(weights))
+            errors.append([0] * len(weights))
+            continue
+        exact = exact and not total
+        parts.append(share(total, durations))
+        errors.append(_largest_errors(total, parts[-1], durations, connections))
+    return list(zip(*parts, strict=True)), list(zip(*errors, strict=True)), exact
+
+
+def _measured(detail: MeetingDetail, edges: Sequence[int], plan: TierPlan) -> list[list[int]]:
+    """Participant time on each side, by tier: microseconds × participants."""
+    table = [[0] * (len(edges) - 1) for _ in plan]
+    for segment in sweep(detail.connections, detail.publishing):
+        tier = next((index for index, tier in enumerate(plan) if tier.holds(segment.publishers)), None)
+        if tier is not None:
+            for side, (low, high) in enumerate(pairwise(edges)):
+                table[tier][side] += max(0, min(segment.end, high) - max(segment.start, low)) * segment.participants
+    return table
+
+
+def _largest_errors(total: int, parts: Sequence[int], durations: Sequence[int], connections: int) -> list[int]:
+    """How far each part may be from the truth, when at most `connections` were there at any time."""
+    room = [min(total, connections * duration // MICROSECONDS_A_MICRO_MINUTE + 1) if duration else 0 for duration in durations]
+    everywhere = sum(room)
+    errors = []
+    for part, most in zip(parts, room, strict=True):
+        least = max(0, total - (everywhere - most))
+        errors.append(max(part - least, most - part, 0))
+    return errors

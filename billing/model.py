@@ -1,0 +1,105 @@
+"""What a reconciliation is made of: the project's terms, the evidence, and the lines of the answer."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from billing.coverage import Coverage, DailyReading, DailyStatus
+from billing.discrepancy import Discrepancy
+from billing.facts import MeetingDay, MeetingDetail, Observation
+from billing.meetings import Tiers
+from billing.period import AlignedPeriod
+from billing.tiers import TierPlan
+
+
+class Basis(StrEnum):
+    """The level that is invoiced."""
+
+    PROJECT_LEVEL = "project_level"
+    MEETING_LEVEL = "meeting_level"
+
+
+class Verdict(StrEnum):
+    """What a report comes to; `balanced`, `explained` and `unchecked` may be invoiced."""
+
+    BALANCED = "balanced"
+    EXPLAINED = "explained"
+    UNEXPLAINED = "unexplained"
+    INCOMPLETE = "incomplete"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a day's difference in one tier may be: the larger of `minutes` (micro-minutes) and the relative part."""
+
+    minutes: int = 10_000
+    relative: Decimal = Decimal("0.000001")
+
+    def of(self, one: int, other: int) -> int:
+        """The tolerance between two figures, in micro-minutes."""
+        return max(self.minutes, int(self.relative * max(abs(one), abs(other))))
+
+
+@dataclass(frozen=True)
+class ProjectTerms:
+    """The settings of a project that its reports depend on."""
+
+    project_id: str
+    basis: Basis
+    cross_check: bool
+    plan: TierPlan
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a reconciliation rests on.
+
+    `daily` is every observation of the daily usage of the period's days, `meetings` the latest window of each day from the
+    one before the period on, `details` the session details held for their midnight-crossers.
+    """
+
+    daily: Sequence[DailyReading]
+    meetings: Iterable[tuple[Observation, MeetingDay]]
+    details: Sequence[MeetingDetail]
+    detail_observations: Sequence[Observation]
+    as_of: datetime
+
+
+@dataclass(frozen=True)
+class DayLine:
+    """One billing day: both levels in micro-minutes by tier, and what each is worth; None is an unknown figure."""
+
+    day: date
+    project_level: Tiers | None
+    project_status: DailyStatus
+    meeting_level: Tiers | None
+    meeting_coverage: Coverage
+    gaps: Sequence[str]
+
+
+@dataclass(frozen=True)
+class BridgeLine:
+    """One step of the bridge, signed micro-minutes by tier; a `subtotal` is the sum of the lines above it."""
+
+    step: str
+    minutes: Tiers
+    subtotal: bool = False
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """A period reconciled: everything that a report says but its name."""
+
+    aligned: AlignedPeriod
+    terms: ProjectTerms
+    verdict: Verdict
+    explained: Decimal
+    totals: Mapping[str, Tiers]
+    bridge: Sequence[BridgeLine]
+    days: Sequence[DayLine]
+    discrepancies: Sequence[Discrepancy]
+    observations: Sequence[Observation]
