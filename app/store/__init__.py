@@ -1,0 +1,1 @@
+"""What is kept: one module for each aggregate. Nothing here commits; `app.db.transaction` does, at the edge."""

@@ -1,0 +1,106 @@
+"""What upstream said and when: observations, append-only, that point to payloads stored once for each content."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from hashlib import sha256 as _sha256
+
+from sqlmodel import Session, col, select
+
+from app.errors import NotFound
+from app.store.payloads import Payload
+from app.store.tables import ObservationRow, PayloadRow, add_missing
+from billing.facts import Kind, Observation
+
+
+def record(
+    session: Session,
+    *,
+    project_id: str,
+    kind: Kind,
+    day: date,
+    observed_at: datetime,
+    payload: Payload,
+    requests: int,
+    complete: bool,
+    reason: str = "",
+) -> Observation:
+    """Keep one answer of upstream about one billing day. The same again changes nothing.
+
+    `requests` is how many calls it took, `complete` whether it is the whole truth of the day and `reason` why not.
+    """
+    observed_at = observed_at.astimezone(UTC)
+    identity = "\n".join((project_id, kind, day.isoformat(), observed_at.isoformat(), payload.sha256))
+    observation = Observation(
+        _sha256(identity.encode()).hexdigest()[:32],
+        project_id,
+        kind,
+        day,
+        observed_at,
+        payload.sha256,
+        requests,
+        complete,
+        reason,
+    )
+    add_missing(
+        session,
+        PayloadRow(sha256=payload.sha256, content=payload.content, size=len(payload.content), created_at=observed_at),
+    )
+    add_missing(session, ObservationRow(**vars(observation)))
+    return observation
+
+
+def history(
+    session: Session, project_id: str, kind: Kind, first_day: date, last_day: date, known_at: datetime | None = None
+) -> list[Observation]:
+    """Every observation of these billing days (both inclusive) by day, oldest first; with `known_at`, as it was known then."""
+    statement = select(ObservationRow).where(
+        ObservationRow.project_id == project_id,
+        ObservationRow.kind == kind,
+        ObservationRow.day >= first_day,
+        ObservationRow.day <= last_day,
+    )
+    if known_at is not None:
+        statement = statement.where(ObservationRow.observed_at <= known_at)
+    rows = session.exec(statement.order_by(col(ObservationRow.day), col(ObservationRow.observed_at), col(ObservationRow.id)))
+    return [_value(row) for row in rows]
+
+
+def latest(
+    session: Session, project_id: str, kind: Kind, first_day: date, last_day: date, known_at: datetime | None = None
+) -> dict[date, Observation]:
+    """The newest observation of each of these billing days (both inclusive) that has one."""
+    return {found.day: found for found in history(session, project_id, kind, first_day, last_day, known_at)}
+
+
+def get(session: Session, observation_id: str) -> Observation:
+    """The observation of that id. Raises NotFound."""
+    if row := session.get(ObservationRow, observation_id):
+        return _value(row)
+    raise NotFound(f"There is no observation {observation_id}.")
+
+
+def payload(session: Session, sha256: str) -> bytes:
+    """The content of a payload. Raises NotFound."""
+    content = session.exec(select(PayloadRow.content).where(PayloadRow.sha256 == sha256)).first()
+    if content is None:
+        raise NotFound(f"There is no payload {sha256}.")
+    return content
+
+
+def payload_hashes(session: Session) -> Sequence[str]:
+    """The hashes of all payloads, in order, for `verify`."""
+    return session.exec(select(PayloadRow.sha256).order_by(col(PayloadRow.sha256))).all()
+
+
+def _value(row: ObservationRow) -> Observation:
+    return Observation(
+        row.id,
+        row.project_id,
+        Kind(row.kind),
+        row.day,
+        row.observed_at,
+        row.sha256,
+        row.requests,
+        row.complete,
+        row.reason,
+    )

@@ -1,0 +1,132 @@
+"""Projects of the vendor's: how to read each, and the terms on which it is reconciled."""
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlmodel import Session, select
+
+from app.auth import Vault
+from app.errors import Conflict, NotFound
+from app.insights.client import Credentials, OpenTokCredentials, VonageCredentials
+from app.store.paging import Page, page
+from app.store.tables import ProjectRow
+from billing.errors import InvalidSetting
+from billing.reconcile import Basis, ProjectTerms, Tolerance
+from billing.tiers import KNOWN_PLANS, TierPlan
+
+MAX_TOLERANCE = Tolerance(minutes=1_000_000_000, relative=Decimal("0.1"))
+"""More would call a thousand minutes a day, or a tenth of them, nothing."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project and its terms. Raises InvalidSetting for one out of its range; `credentials` stays out of its repr."""
+
+    project_id: str
+    name: str
+    credentials: Credentials = field(repr=False)
+    created_at: datetime
+    insights_url: str | None = None
+    basis: Basis = Basis.PROJECT_LEVEL
+    cross_check: bool = True
+    plan: TierPlan = KNOWN_PLANS[0]
+    cycle_anchor_day: int = 1
+    tolerance: Tolerance = field(default_factory=Tolerance)
+
+    def __post_init__(self) -> None:
+        if self.credentials.project_id != self.project_id:
+            raise InvalidSetting("the credentials are another project's", pointer="/credentials")
+        if not 1 <= self.cycle_anchor_day <= 31:
+            raise InvalidSetting(
+                f"{self.cycle_anchor_day} is no day of a month", pointer="/cycle_anchor_day", expected="a day from 1 to 31"
+            )
+        if not 0 <= self.tolerance.minutes <= MAX_TOLERANCE.minutes:
+            raise InvalidSetting(
+                "the tolerance is out of its range", pointer="/tolerance/minutes", expected="minutes from 0 to 1000"
+            )
+        if not 0 <= self.tolerance.relative <= MAX_TOLERANCE.relative:
+            raise InvalidSetting(
+                "the tolerance is out of its range", pointer="/tolerance/relative", expected="a part from 0 to 0.1"
+            )
+
+    def terms(self) -> ProjectTerms:
+        """What its reports depend on."""
+        return ProjectTerms(self.project_id, self.basis, self.cross_check, self.plan, self.tolerance)
+
+
+def create(session: Session, vault: Vault, project: Project) -> Project:
+    """Keep a new project. Raises Conflict if it is there already."""
+    if session.get(ProjectRow, project.project_id):
+        raise Conflict(f"The project {project.project_id} is there already.")
+    session.add(_row(vault, project))
+    session.flush()
+    return project
+
+
+def get(session: Session, vault: Vault, project_id: str) -> Project:
+    """The project of that id. Raises NotFound."""
+    return _value(vault, _found(session, project_id))
+
+
+def update(session: Session, vault: Vault, project_id: str, **changes: Any) -> Project:
+    """Change some of its fields; reports that exist stay as they are. Raises NotFound or InvalidSetting."""
+    row = _found(session, project_id)
+    project = replace(_value(vault, row), **changes)
+    session.merge(_row(vault, project))
+    session.flush()
+    return project
+
+
+def list_page(session: Session, vault: Vault, *, limit: int, cursor: str | None = None) -> Page[Project]:
+    """Projects, newest first. Raises InvalidRequest for a cursor that is none."""
+    rows, next_cursor = page(
+        session, select(ProjectRow), ProjectRow.created_at, ProjectRow.project_id, limit=limit, cursor=cursor
+    )
+    return Page([_value(vault, row) for row in rows], next_cursor)
+
+
+def _found(session: Session, project_id: str) -> ProjectRow:
+    if row := session.get(ProjectRow, project_id):
+        return row
+    raise NotFound(f"There is no project {project_id}.")
+
+
+def _value(vault: Vault, row: ProjectRow) -> Project:
+    secrets = json.loads(vault.decrypt(row.credentials, context=row.project_id))
+    kind = {"opentok": OpenTokCredentials, "vonage": VonageCredentials}[secrets.pop("kind")]
+    return Project(
+        project_id=row.project_id,
+        name=row.name,
+        credentials=kind(project_id=row.project_id, **secrets),
+        created_at=row.created_at,
+        insights_url=row.insights_url,
+        basis=Basis(row.basis),
+        cross_check=row.cross_check,
+        plan=TierPlan.of(row.tier_plan),
+        cycle_anchor_day=row.cycle_anchor_day,
+        tolerance=Tolerance(row.tolerance_minutes, row.tolerance_relative),
+    )
+
+
+def _row(vault: Vault, project: Project) -> ProjectRow:
+    match project.credentials:
+        case OpenTokCredentials(secret=secret):
+            secrets = {"kind": "opentok", "secret": secret}
+        case VonageCredentials(application_id=application_id, private_key=private_key):
+            secrets = {"kind": "vonage", "application_id": application_id, "private_key": private_key}
+    return ProjectRow(
+        project_id=project.project_id,
+        name=project.name,
+        credentials=vault.encrypt(json.dumps(secrets), context=project.project_id),
+        insights_url=project.insights_url,
+        basis=project.basis,
+        cross_check=project.cross_check,
+        tier_plan=list(project.plan.fields),
+        cycle_anchor_day=project.cycle_anchor_day,
+        tolerance_minutes=project.tolerance.minutes,
+        tolerance_relative=project.tolerance.relative,
+        created_at=project.created_at,
+    )

@@ -1,0 +1,212 @@
+"""The tables, the same on SQLite and PostgreSQL. Instants are zone-aware UTC, decimals are text, documents are JSON.
+
+Observations, payloads and reports are append-only: triggers of the migration refuse to change or delete them.
+"""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, LargeBinary, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Field, Session, SQLModel
+
+from billing.facts import Kind
+
+
+class Instant(TypeDecorator[datetime]):
+    """A zone-aware instant to the microsecond, in UTC both ways. SQLite keeps it as text that sorts by time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a naive instant, which means nothing."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no offset from UTC")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Say again that it is UTC: SQLite forgets, PostgreSQL answers in the session's zone."""
+        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+class ExactDecimal(TypeDecorator[Decimal]):
+    """A decimal as text: SQLite's numbers would pass it through a float."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        """Refuse what is not a finite Decimal."""
+        if value is not None and not (isinstance(value, Decimal) and value.is_finite()):
+            raise ValueError(f"{value!r} is no finite Decimal")
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
+        """The same Decimal, digit by digit."""
+        return None if value is None else Decimal(value)
+
+
+class ApiKey(SQLModel, table=True):
+    """Who may call the service: only the SHA-256 of the key is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: str = Field(primary_key=True)
+    name: str
+    sha256: str = Field(unique=True)
+    scopes: list[str] = Field(sa_type=JSON)
+    created_at: datetime = Field(sa_type=Instant)
+    revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class ProjectRow(SQLModel, table=True):
+    """A project of the vendor's; `credentials` is encrypted by `app.auth.Vault`."""
+
+    __tablename__ = "projects"
+
+    project_id: str = Field(primary_key=True)
+    name: str
+    credentials: str = Field(sa_type=Text, repr=False)
+    insights_url: str | None
+    basis: str
+    cross_check: bool
+    tier_plan: list[str] = Field(sa_type=JSON)
+    cycle_anchor_day: int
+    tolerance_minutes: int = Field(sa_type=BigInteger)
+    tolerance_relative: Decimal = Field(sa_type=ExactDecimal)
+    created_at: datetime = Field(sa_type=Instant)
+
+
+class PayloadRow(SQLModel, table=True):
+    """What upstream said, once for each content."""
+
+    __tablename__ = "payloads"
+
+    sha256: str = Field(primary_key=True)
+    content: bytes = Field(sa_type=LargeBinary, repr=False)
+    size: int
+    created_at: datetime = Field(sa_type=Instant)
+
+
+class ObservationRow(SQLModel, table=True):
+    """When upstream said it, of which project and billing day: see `billing.facts.Observation`."""
+
+    __tablename__ = "observations"
+    __table_args__ = (Index("ix_observations_what", "project_id", "kind", "day", "observed_at"),)
+
+    id: str = Field(primary_key=True)
+    project_id: str = Field(foreign_key="projects.project_id")
+    kind: Kind = Field(sa_type=String)
+    day: date
+    observed_at: datetime = Field(sa_type=Instant)
+    sha256: str = Field(foreign_key="payloads.sha256")
+    requests: int
+    complete: bool
+    reason: str
+
+
+class Report(SQLModel, table=True):
+    """A reconciliation report: `body` is the canonical JSON that is served, `sha256` is over what the observations settle."""
+
+    __tablename__ = "reports"
+    __table_args__ = (UniqueConstraint("project_id", "first_day", "last_day", "version"),)
+
+    id: str = Field(primary_key=True)
+    project_id: str = Field(foreign_key="projects.project_id")
+    first_day: date
+    last_day: date
+    version: int
+    supersedes: str | None = Field(foreign_key="reports.id")
+    sha256: str
+    verdict: str
+    created_at: datetime = Field(sa_type=Instant)
+    body: bytes = Field(sa_type=LargeBinary, repr=False)
+
+
+class Discrepancy(SQLModel, table=True):
+    """A discrepancy's life from one report to the next: `finding` is how `report_id`, the last report with it, has it."""
+
+    __tablename__ = "discrepancies"
+    __table_args__ = (Index("ix_discrepancies_period", "project_id", "first_day", "last_day"),)
+
+    id: str = Field(primary_key=True)
+    fingerprint: str = Field(unique=True)
+    project_id: str = Field(foreign_key="projects.project_id")
+    first_day: date
+    last_day: date
+    report_id: str = Field(foreign_key="reports.id")
+    code: str
+    severity: str
+    status: str
+    note: str = ""
+    assignee: str = ""
+    ignore_until: datetime | None = Field(default=None, sa_type=Instant)
+    opened_at: datetime = Field(sa_type=Instant)
+    changed_at: datetime = Field(sa_type=Instant)
+    finding: dict[str, Any] = Field(sa_type=JSON)
+
+
+class DiscrepancyEvent(SQLModel, table=True):
+    """One step in a discrepancy's life; `actor` is a report's id or who changed it."""
+
+    __tablename__ = "discrepancy_events"
+
+    id: int | None = Field(default=None, primary_key=True)
+    discrepancy_id: str = Field(foreign_key="discrepancies.id", index=True)
+    at: datetime = Field(sa_type=Instant)
+    what: str
+    actor: str
+    detail: dict[str, Any] = Field(sa_type=JSON)
+
+
+class Job(SQLModel, table=True):
+    """Work that a request left behind. `arguments` are what it is for; it may run more than once."""
+
+    __tablename__ = "jobs"
+
+    id: str = Field(primary_key=True)
+    kind: str
+    arguments: dict[str, Any] = Field(sa_type=JSON)
+    state: str = Field(default="queued", index=True)
+    attempts: int = 0
+    done: int = 0
+    total: int = 0
+    result: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    problem: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    created_at: datetime = Field(sa_type=Instant)
+    updated_at: datetime = Field(sa_type=Instant)
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """A POST that came with an Idempotency-Key, and its answer once there is one."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    status: int | None = None
+    headers: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
+    body: bytes = Field(default=b"", sa_type=LargeBinary, repr=False)
+    created_at: datetime = Field(sa_type=Instant, index=True)
+
+
+class RequestWindow(SQLModel, table=True):
+    """When requests to upstream were or will be let through: microseconds since the epoch, by scope of upstream's limit."""
+
+    __tablename__ = "request_windows"
+
+    scope: str = Field(primary_key=True)
+    stamps: list[int] = Field(sa_type=JSON)
+
+
+def add_missing(session: Session, row: SQLModel) -> bool:
+    """Insert the row unless one with its key is there; true if it was inserted.
+
+    One statement, so that two transactions adding the same row at once both succeed and one row remains.
+    """
+    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
+    statement = insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing()
+    return bool(session.connection().execute(statement).rowcount)
