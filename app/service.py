@@ -1,0 +1,37 @@
+"""What every way in (REST, command line, jobs) hands to the flows: the settings, and what is made of them once a process."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Engine
+
+from app import auth
+from app.clock import Clock
+from app.db import create_engine
+from app.insights.client import InsightsClient
+from app.settings import Settings
+from app.store.limiter import DatabaseLimiter
+from app.store.projects import Project
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process's view of the installation. Threads may share it."""
+
+    settings: Settings
+    engine: Engine
+    clock: Clock
+    vault: auth.Vault
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Service":
+        """The service of these settings; the database is not opened yet."""
+        return cls(settings, create_engine(settings.database_url), settings.clock(), auth.vault(settings))
+
+    def insights(self, project: Project) -> InsightsClient:
+        """A client for a project's upstream, under the limits that all processes of this installation share."""
+        return InsightsClient(
+            project.credentials,
+            url=project.insights_url or self.settings.insights_url,
+            clock=self.clock,
+            limiter=DatabaseLimiter(self.engine),
+        )
