@@ -13,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -67,6 +69,13 @@ def upgrade(engine_or_url: Engine | str) -> None:
         command.upgrade(alembic_config(connection), "head")
     if engine is not engine_or_url:
         engine.dispose()
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the database has the newest schema."""
+    with engine.connect() as connection:
+        have = MigrationContext.configure(connection).get_current_heads()
+        return set(have) == set(ScriptDirectory.from_config(alembic_config(connection)).get_heads())
 
 
 def alembic_config(connection: Connection) -> Config:
