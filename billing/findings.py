@@ -6,15 +6,17 @@ from datetime import date
 
 import numpy as np
 
+from billing.attribution import Tiers
 from billing.consistency import contradictions
 from billing.coverage import Coverage, DailyReading, DailyStatus
 from billing.discrepancy import Code, Discrepancy, words
 from billing.facts import MeetingDay, Observation
-from billing.meetings import Crossing, MeetingLevel, Tiers, microseconds
+from billing.meetings import Crossing, MeetingLevel, microseconds
 from billing.minutes import format_minutes
 from billing.model import DayLine, ProjectTerms
 from billing.period import AlignedPeriod, BillingPeriod, day_start, next_day
-from billing.residual import Part, Residual, restatements
+from billing.residual import Residual, restatements
+from billing.sentences import DAY_SENTENCES
 from billing.tiers import Tier, TierPlan
 
 Windows = Sequence[tuple[Observation, MeetingDay]]
@@ -38,8 +40,7 @@ def findings(
         *_mismatches(level, plan, tolerance),
         *_conflicts(level, plan),
         *_restated_meetings(level, plan),
-        *_restated_days(daily, plan),
-        *_days(days, residual, plan),
+        *_day_findings(days, daily, residual, plan),
         *_tier_findings(daily, windows, aligned.period, plan, tolerance),
     ]
     found.sort(key=lambda it: (-sum(map(abs, it.minutes.values())), it.code, tuple(it.days), tuple(it.sessions)))
@@ -80,8 +81,8 @@ def _reuses(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepancy]:
         yield Discrepancy(
             Code.SESSION_REUSE_SPILLOVER,
             named(plan, _add((reuse.before, reuse.after), len(plan))),
-            f"Session {reuse.session_id} is reused: upstream's figure for it holds {words(before + after)} minutes of other meetings "
-            f"outside the period, {words(before)} before it and {words(after)} after it. They are not part of this period.",
+            f"Session {reuse.session_id} is reused: upstream's figure for it holds {words(before + after)} minutes of other "
+            f"meetings outside the period, {words(before)} before it and {words(after)} after it, which are not part of it.",
             days=reuse.days,
             sessions=(reuse.session_id,),
             evidence={"before": _texts(named(plan, reuse.before)), "after": _texts(named(plan, reuse.after))},
@@ -111,8 +112,8 @@ def _straddles(level: MeetingLevel, period: BillingPeriod, plan: TierPlan) -> It
         yield Discrepancy(
             Code.BOUNDARY_STRADDLE,
             minutes,
-            f"A meeting of session {session} reaches over the {edges} of the period: {words(inside)} of its minutes are inside and "
-            f"{words(outside)} outside, split {how}.",
+            f"A meeting of session {session} reaches over the {edges} of the period: {words(inside)} of its minutes are "
+            f"inside and {words(outside)} outside, split {how}.",
             days=tuple(sorted({day for it in crossings for day in _edge_days(it, period, start, end)})),
             sessions=(session,),
             evidence={"method": "exact" if exact else "proportional", "error": error},
@@ -131,11 +132,11 @@ def _mismatches(level: MeetingLevel, plan: TierPlan, tolerance: int) -> Iterator
     for change in sorted(level.mismatches, key=lambda it: it.session_id):
         if any(abs(value) > tolerance for value in change.minutes):
             total = sum(change.minutes)
+            differs = f"{words(abs(total))} minutes {'more' if total > 0 else 'less'}"
             yield Discrepancy(
                 Code.SESSION_TOTAL_MISMATCH,
                 named(plan, change.minutes),
-                f"Upstream's total for session {change.session_id} is {words(abs(total))} minutes {'more' if total > 0 else 'less'} than "
-                "the sum of the meetings it lists for it.",
+                f"Upstream's total for session {change.session_id} is {differs} than the sum of the meetings it lists for it.",
                 sessions=(change.session_id,),
             )
 
@@ -149,7 +150,7 @@ def _conflicts(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepancy]:
         yield Discrepancy(
             Code.CONFLICTING_MEETING,
             named(plan, _add((minutes for _, minutes in changes), len(plan))),
-            f"Upstream answered a meeting of session {session} twice in one collection with different minutes; the later answer counts.",
+            f"Upstream answered a meeting of session {session} twice at once with different minutes; the later counts.",
             days=tuple(sorted({day for day, _ in changes})),
             sessions=(session,),
         )
@@ -164,80 +165,33 @@ def _restated_meetings(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepa
         yield Discrepancy(
             Code.RESTATED,
             minutes,
-            f"A meeting of session {session} that had ended was answered later with other minutes ({words(sum(minutes.values()))} in all).",
+            f"A meeting of session {session} that had ended changed later, by {words(sum(minutes.values()))} minutes.",
             sessions=(session,),
         )
 
 
-def _restated_days(daily: Sequence[DailyReading], plan: TierPlan) -> Iterator[Discrepancy]:
-    for day, it in restatements(daily).items():
-        minutes = named(plan, it.minutes(plan))
-        first, latest = it.first.observation, it.latest.observation
-        change = sum(minutes.values())
-        yield Discrepancy(
-            Code.RESTATED,
-            minutes,
-            f"The usage of {day} was changed after it was final, by {words(change)} minutes: it was one figure on "
-            f"{first.observed_at:%Y-%m-%d} and another on {latest.observed_at:%Y-%m-%d}.",
-            days=(day,),
-            evidence={"first_final": first.id, "latest": latest.id},
-        )
-
-
-def _days(days: Sequence[DayLine], residual: Residual, plan: TierPlan) -> Iterator[Discrepancy]:
-    """What the differences of the days are due to, and days that may still change although they agree."""
-    parts: dict[tuple[Code, date], Part] = {(part.code, part.day): part for part in [*residual.parts, *residual.unexplained]}
+def _day_findings(
+    days: Sequence[DayLine], daily: Sequence[DailyReading], residual: Residual, plan: TierPlan
+) -> Iterator[Discrepancy]:
+    """What the differences of the days are due to, and days that are not safe although they agree."""
+    parts = {(part.code, part.day): part.minutes for part in [*residual.parts, *residual.unexplained]}
+    restated = restatements(daily)
     for line in days:
-        part = parts.get((Code.PROJECT_DAY_MISSING, line.day))
-        if part:
-            yield _day(
-                part,
-                plan,
-                f"The vendor's daily usage has no figure for {line.day} ({line.project_status.replace('_', ' ')}), but meetings used "
-                f"{words(-sum(part.minutes))} minutes that day.",
-            )
-        if line.meeting_coverage is Coverage.INCOMPLETE and line.project_level and any(line.project_level):
-            part = parts.get((Code.MEETING_DAY_MISSING, line.day))
-            part = part or Part(Code.MEETING_DAY_MISSING, line.day, (0,) * len(plan))
-            yield _day(
-                part,
-                plan,
-                f"The meetings of {line.day} are not all known ({'; '.join(line.gaps)}); {words(sum(part.minutes))} of the day's "
-                f"{words(sum(line.project_level))} minutes cannot be checked.",
-                gaps=list(line.gaps),
-            )
+        causes = {code: parts[code, line.day] for code in DAY_SENTENCES if (code, line.day) in parts}
+        evidence: dict[Code, dict[str, object]] = defaultdict(dict)
+        nothing = (0,) * len(plan)
+        if line.meeting_coverage is Coverage.INCOMPLETE and any(line.project_level or ()):
+            causes.setdefault(Code.MEETING_DAY_MISSING, nothing)
+            evidence[Code.MEETING_DAY_MISSING] = {"gaps": list(line.gaps)}
         if line.project_status is DailyStatus.PROVISIONAL:
-            part = parts.get((Code.DAY_NOT_FINAL, line.day)) or Part(Code.DAY_NOT_FINAL, line.day, (0,) * len(plan))
-            yield _day(
-                part,
-                plan,
-                f"The usage of {line.day} was last read less than 48 hours after the day ended and may still change; the levels "
-                f"differ by {words(sum(part.minutes))} minutes so far.",
-            )
-        part = parts.get((Code.TIER_SHIFT, line.day))
-        if part:
-            moved = ", ".join(
-                f"{words(value)} in {Tier.parse(field).label}" for field, value in named(plan, part.minutes).items()
-            )
-            yield _day(
-                part,
-                plan,
-                f"On {line.day} both levels agree in total, but not on how many were publishing: against the meetings, the project "
-                f"level has {moved}.",
-            )
-        part = parts.get((Code.RESIDUAL, line.day))
-        if part:
-            total = sum(part.minutes)
-            yield _day(
-                part,
-                plan,
-                f"On {line.day} the project level is {words(abs(total))} minutes {'above' if total > 0 else 'below'} the meeting level, "
-                "and nothing that is known explains it.",
-            )
-
-
-def _day(part: Part, plan: TierPlan, summary: str, **evidence: object) -> Discrepancy:
-    return Discrepancy(part.code, named(plan, part.minutes), summary, days=(part.day,), evidence=evidence)
+            causes.setdefault(Code.DAY_NOT_FINAL, nothing)
+        if line.day in restated:
+            change = restated[line.day]
+            causes[Code.RESTATED] = change.minutes(plan)
+            evidence[Code.RESTATED] = {"first_final": change.first.observation.id, "latest": change.latest.observation.id}
+        for code, minutes in causes.items():
+            text = DAY_SENTENCES[code](line, minutes, plan)
+            yield Discrepancy(code, named(plan, minutes), text, days=(line.day,), evidence=evidence[code])
 
 
 def _tier_findings(

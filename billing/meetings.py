@@ -1,8 +1,6 @@
 """The meeting level: every meeting's minutes attributed to billing days, and what each session holds outside the period.
 
-A meeting inside one day belongs to it. One that crosses midnights is split by who was connected and publishing when (`exact`)
-where that detail is held, otherwise by the time on each side (`proportional`) with the largest error that could make. The
-parts add up to the whole, to the micro-minute.
+A meeting inside one day belongs to it; one that crosses midnights is split by `billing.attribution`.
 
 Nearly all meetings of a month are plain: one session, one window, one day. Those are summed a column at a time; only the
 odd ones, of reused sessions or over a midnight, are looked at row by row.
@@ -16,15 +14,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from billing.attribution import Split, Tiers, split
 from billing.facts import LIVE, Conflict, Ints, MeetingDay, MeetingDetail, Observation
-from billing.minutes import share
 from billing.period import BillingPeriod, day_of, day_start, next_day
-from billing.sweep import sweep
 from billing.tiers import TierPlan
-
-MICROSECONDS_A_MICRO_MINUTE = 60
-Tiers = tuple[int, ...]
-"""Micro-minutes, in the order of the plan."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +27,10 @@ class Crossing:
     session_id: str
     created: int
     end: int
+    exact: bool
     before: Tiers
     inside: Tiers
     after: Tiers
-    exact: bool
     error: Tiers
     """The largest possible error of what is inside."""
     counted: Tiers
@@ -271,12 +264,12 @@ def _add_odd(
     level.after += rows.minutes[outside & (first >= days)].sum(axis=0)
     level.reuses = _reuses(rows.take(outside), first[outside] < 0, ordered)
     held = {(detail.session, detail.meeting_key, detail.created): detail for detail in details}
-    for index in np.flatnonzero(~whole):
-        row = rows.take(np.array([index]))
-        detail = held.get((int(row.session[0]), int(row.key[0]), int(row.created[0])))
-        _add_crossing(
-            level, row, detail, bounds, plan, _name(ordered[int(row.source[0])][1], int(row.session[0])), bool(member[index])
-        )
+    for index in np.flatnonzero(~whole).tolist():
+        key = (int(rows.session[index]), int(rows.key[index]), int(rows.created[index]))
+        edges = [key[2], *bounds[first[index] + 1 : last[index] + 1].tolist(), int(rows.end[index])]
+        parts = split(tuple(rows.minutes[index].tolist()), edges, plan, held.get(key), int(rows.connections[index]))
+        name = _name(ordered[int(rows.source[index])][1], key[0])
+        _add_crossing(level, name, edges, int(first[index]), parts, bool(member[index]))
 
 
 def _latest(level: MeetingLevel, rows: _Rows, ordered: Sequence[tuple[Observation, MeetingDay]]) -> _Rows:
@@ -319,93 +312,29 @@ def _day(instant: int) -> date:
     return day_of(datetime.fromtimestamp(instant // 1_000_000, UTC))
 
 
-def _add_crossing(
-    level: MeetingLevel, row: _Rows, detail: MeetingDetail | None, bounds: Ints, plan: TierPlan, session_id: str, member: bool
-) -> None:
-    """Split one meeting that lies in several days (or outside), and add its parts where they belong."""
-    created, end = int(row.created[0]), int(row.end[0])
-    minutes = tuple(int(value) for value in row.minutes[0])
-    parts, error, exact = split(minutes, created, end, bounds.tolist(), plan, detail, int(row.connections[0]))
-    table, errors = np.array(parts, np.int64), np.array(error, np.int64)
-    before, inside, after = table[0], table[1:-1], table[-1]
-    level.days += inside
-    level.error += errors[1:-1]
-    counted = inside.sum(axis=0)
+def _add_crossing(level: MeetingLevel, session_id: str, edges: Sequence[int], first: int, it: Split, member: bool) -> None:
+    """Add the parts of a meeting of a session in N or not (`member`), which lie on the sides from `first` on.
+
+    Sides are the indexes of the period's days; -1 lies before the period, and the number of days after it.
+    """
+    before, inside, after, largest = (np.zeros_like(level.mismatch) for _ in range(4))
+    for side, (part, error) in enumerate(zip(it.parts, it.errors, strict=True), first):
+        if 0 <= side < len(level.days):
+            level.days[side] += part
+            level.error[side] += error
+            inside += part
+        else:
+            (before if side < 0 else after)[:] = part
+            largest = np.maximum(largest, error)
+    counted = before + after if member else inside
     if member:
         level.before += before
-        counted = before + after
-        if created >= bounds[0]:
-            level.straddles_end += after
-        else:
+        if first < 0:
             level.after += after
+        else:
+            level.straddles_end += after
     else:
-        level.straddles_start += counted
-    if (created < bounds[0] or end > bounds[-1]) and counted.any():
-        largest = np.maximum(errors[0], errors[-1])
-        level.crossings.append(
-            Crossing(
-                session_id,
-                created,
-                end,
-                before=tuple(before.tolist()),
-                inside=tuple(inside.sum(axis=0).tolist()),
-                after=tuple(after.tolist()),
-                exact=exact,
-                error=tuple(largest.tolist()),
-                counted=tuple(counted.tolist()),
-            )
-        )
-
-
-def split(
-    minutes: Tiers,
-    created: int,
-    end: int,
-    bounds: Sequence[int],
-    plan: TierPlan,
-    detail: MeetingDetail | None,
-    connections: int,
-) -> tuple[list[Tiers], list[Tiers], bool]:
-    """The parts of a meeting `[created, end)` before, on each day of, and after the days that `bounds` delimit.
-
-    Answers the parts and the largest possible error of each (both by side and tier), and whether the split is exact. Where
-    it is proportional, `connections` (the most at once) bounds what a side can hold at all, and so the error.
-    """
-    edges = [min(created, bounds[0]), *bounds, max(end, bounds[-1])]
-    durations = [max(0, min(end, high) - max(created, low)) for low, high in pairwise(edges)]
-    measured = _measured(detail, edges, plan) if detail is not None else None
-    parts: list[list[int]] = []
-    errors: list[list[int]] = []
-    exact = True
-    for tier, total in enumerate(minutes):
-        weights = measured[tier] if measured is not None else None
-        if weights is not None and (not total or sum(weights) > 0):
-            parts.append(share(total, weights) if total else [0] * len(weights))
-            errors.append([0] * len(weights))
-            continue
-        exact = exact and not total
-        parts.append(share(total, durations))
-        errors.append(_largest_errors(total, parts[-1], durations, connections))
-    return list(zip(*parts, strict=True)), list(zip(*errors, strict=True)), exact
-
-
-def _measured(detail: MeetingDetail, edges: Sequence[int], plan: TierPlan) -> list[list[int]]:
-    """Participant time on each side, by tier: microseconds × participants."""
-    table = [[0] * (len(edges) - 1) for _ in plan]
-    for segment in sweep(detail.connections, detail.publishing):
-        tier = next((index for index, tier in enumerate(plan) if tier.holds(segment.publishers)), None)
-        if tier is not None:
-            for side, (low, high) in enumerate(pairwise(edges)):
-                table[tier][side] += max(0, min(segment.end, high) - max(segment.start, low)) * segment.participants
-    return table
-
-
-def _largest_errors(total: int, parts: Sequence[int], durations: Sequence[int], connections: int) -> list[int]:
-    """How far each part may be from the truth, when at most `connections` were there at any time."""
-    room = [min(total, connections * duration // MICROSECONDS_A_MICRO_MINUTE + 1) if duration else 0 for duration in durations]
-    everywhere = sum(room)
-    errors = []
-    for part, most in zip(parts, room, strict=True):
-        least = max(0, total - (everywhere - most))
-        errors.append(max(part - least, most - part, 0))
-    return errors
+        level.straddles_start += inside
+    if (first < 0 or first + len(it.parts) > len(level.days)) and counted.any():
+        sums = (tuple(value.tolist()) for value in (before, inside, after, largest, counted))
+        level.crossings.append(Crossing(session_id, edges[0], edges[-1], it.exact, *sums))

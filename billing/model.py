@@ -6,10 +6,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from billing.attribution import Tiers
 from billing.coverage import Coverage, DailyReading, DailyStatus
 from billing.discrepancy import Discrepancy
 from billing.facts import MeetingDay, MeetingDetail, Observation
-from billing.meetings import Tiers
 from billing.period import AlignedPeriod
 from billing.tiers import TierPlan
 

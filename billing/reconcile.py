@@ -19,11 +19,12 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from billing.attribution import Tiers
 from billing.coverage import Coverage, DailyReading, DailyStatus, daily_status, meeting_gaps
 from billing.discrepancy import Code
 from billing.facts import MeetingDay, Observation
 from billing.findings import findings
-from billing.meetings import MeetingLevel, Tiers, attribute
+from billing.meetings import MeetingLevel, attribute
 from billing.model import (
     Basis,
     BridgeLine,

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from billing.attribution import Tiers
 from billing.discrepancy import Discrepancy
 from billing.facts import Observation
-from billing.meetings import Tiers
 from billing.minutes import format_minutes
 from billing.model import BridgeLine, DayLine, ProjectTerms, Reconciliation
 from billing.period import AlignedPeriod, hours_of

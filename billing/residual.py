@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_DOWN, Decimal
 
+from billing.attribution import Tiers
 from billing.coverage import Coverage, DailyReading, DailyStatus
 from billing.discrepancy import Code
-from billing.meetings import Tiers
 from billing.model import DayLine, ProjectTerms
 from billing.tiers import TierPlan
 
