@@ -1,0 +1,431 @@
+"""What an observation points to: upstream's answer about one billing day, as one blob named by the hash of its content.
+
+Daily usage and session details are canonical JSON. Meetings are Parquet (zstd, integer columns): first the statements, one row
+a session, sorted by session key, then the meetings, sorted by (session key, created, meeting key), in row groups that hold only
+one of the two. The hash is over the values in that order and not over the file, so the same day has the same hash whatever the
+order of pages and rows in the answer, and whatever the version of the Parquet library.
+
+A Parquet reader shared between threads crashes (measured), so every call here opens its own.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import accumulate
+from typing import Any, Literal, TypeVar, overload
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.store.meeting_rows import (
+    TEXTS,
+    Digest,
+    PayloadError,
+    Rows,
+    keys_of,
+    one_meeting_each,
+    one_statement_each,
+    require_statements,
+    widen,
+)
+from billing.facts import LIVE, Conflict, DailyUsage, Ints, Kind, MeetingDay, MeetingDetail, key64
+from billing.tiers import Tier
+
+_VERSION = 1
+_PARQUET = b"PAR1"
+_META = b"reckoner"
+_STATED = ("publisher_minutes", "subscriber_minutes")
+_MEETING = ("meeting_key", "created", "destroyed", "max_connections")
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A blob and the hex SHA-256 of what it says."""
+
+    sha256: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class MeetingPage:
+    """Sessions and their meetings as one page of an answer holds them, in columns; minutes are micro-minutes.
+
+    The meetings of the first session come first, and so on. `statements` is None on a page with further meetings of sessions
+    that another page has stated.
+    """
+
+    session_ids: Sequence[str]
+    media_modes: Sequence[str]
+    statements: Ints | None
+    """Shape (2 + tiers, sessions): publisher minutes, subscriber minutes, then the tiers."""
+    meeting_counts: Ints
+    """How many of the meetings are each session's."""
+    meeting_ids: Sequence[str]
+    meetings: Ints
+    """Shape (5 + tiers, meetings): created, destroyed (LIVE where it has not ended), max connections, publisher minutes,
+    subscriber minutes, then the tiers."""
+
+
+def tier_order(tiers: Iterable[str]) -> tuple[str, ...]:
+    """Tier fields in the order in which a payload holds them: the lowest first, the narrower of two that start alike first."""
+    return tuple(sorted(tiers, key=lambda field: (Tier.parse(field).low, Tier.parse(field).high or float("inf"))))
+
+
+class MeetingsBuilder:
+    """Collects the pages of one billing day, in any order, into one payload.
+
+    Memory stays flat: past 65,536 rows they are kept compressed, in sixteen ranges of session key, and finished range by range.
+    """
+
+    def __init__(self, tiers: Sequence[str]) -> None:
+        """`tiers` are the tier fields in the order of the pages' columns."""
+        self._fields = tuple(tiers)
+        self._tiers = tier_order(tiers)
+        self._statements = Rows()
+        self._meetings = Rows()
+
+    def add_page(self, page: MeetingPage) -> None:
+        """Take in a page. Nothing is compared yet: contradictions show in `finish`."""
+        keys = keys_of(page.session_ids)
+        if page.statements is not None:
+            columns: dict[str, Any] = {"session_key": keys}
+            columns |= zip((*_STATED, *self._fields), page.statements, strict=True)
+            columns["session_id"] = pa.array(page.session_ids, pa.string())
+            columns["media_mode"] = pa.array(page.media_modes, pa.string())
+            self._statements.add(pa.table(columns))
+        columns = {"session_key": np.repeat(keys, page.meeting_counts), "meeting_key": keys_of(page.meeting_ids)}
+        columns |= zip((*_MEETING[1:], *_STATED, *self._fields), page.meetings, strict=True)
+        columns["meeting_id"] = pa.array(page.meeting_ids, pa.string())
+        self._meetings.add(pa.table(columns))
+
+    def finish(self) -> Payload:
+        """The payload of everything taken in; the builder is used up.
+
+        Raises PayloadError where a session is stated twice in different words, where a meeting has no statement, or where two
+        ids share a key.
+        """
+        schema = _schema(self._tiers)
+        sink, digest, conflicts = pa.BufferOutputStream(), Digest(), []
+        stated: list[Ints] = []
+        with pq.ParquetWriter(
+            sink,
+            schema,
+            compression="zstd",
+            use_dictionary=["media_mode"],
+            use_byte_stream_split=[name for name in schema.names if name not in TEXTS],
+            write_statistics=False,
+            store_schema=False,
+        ) as writer:
+            for rows in self._statements.ranges():
+                rows = one_statement_each(rows)
+                stated.append(rows["session_key"].to_numpy())
+                digest.add("statement", rows)
+                writer.write_table(widen(rows, schema), row_group_size=max(rows.num_rows, 1))
+            known = np.concatenate(stated) if stated else np.zeros(0, np.int64)
+            for rows in self._meetings.ranges():
+                rows, found = one_meeting_each(rows, self._tiers)
+                require_statements(rows, known)
+                conflicts += found
+                digest.add("meeting", rows)
+                writer.write_table(widen(rows, schema), row_group_size=max(rows.num_rows, 1))
+            meta = _canonical(
+                {
+                    "kind": Kind.MEETINGS,
+                    "version": _VERSION,
+                    "tiers": self._tiers,
+                    "statements": len(known),
+                    "conflicts": sorted(conflicts),
+                }
+            )
+            writer.add_key_value_metadata({_META: meta})
+        return Payload(digest.hexdigest(meta), sink.getvalue().to_pybytes())
+
+
+def encode_meetings(tiers: Sequence[str], pages: Iterable[MeetingPage]) -> Payload:
+    """The payload of a billing day's pages; see `MeetingsBuilder`."""
+    builder = MeetingsBuilder(tiers)
+    for page in pages:
+        builder.add_page(page)
+    return builder.finish()
+
+
+def decode_meetings(content: bytes, tiers: Sequence[str]) -> MeetingDay:
+    """The meetings of a payload with the columns of these tiers only. Raises PayloadError where it lacks one of them."""
+    file = _MeetingsFile(content)
+    for tier in tiers:
+        if tier not in file.tiers:
+            raise PayloadError(f"the payload holds no column {tier!r}; upstream was not asked for it")
+    statements = file.read(file.statement_groups, ["session_key", *tiers])
+    meetings = file.read(file.meeting_groups, ["session_key", "meeting_key", "created", "destroyed", "max_connections", *tiers])
+    sessions = statements.pop("session_key")
+    session_ids = _LazyIds(content, len(sessions))
+    return MeetingDay(
+        sessions=sessions,
+        session_ids=session_ids,
+        statements=statements,
+        meeting_sessions=meetings.pop("session_key"),
+        meeting_keys=meetings.pop("meeting_key"),
+        created=meetings.pop("created"),
+        destroyed=meetings.pop("destroyed"),
+        max_connections=meetings.pop("max_connections"),
+        minutes=meetings,
+        conflicts=file.conflicts(sessions, session_ids, tiers),
+    )
+
+
+@dataclass(frozen=True)
+class MeetingRow:
+    """One meeting as upstream answered it: microseconds since the epoch (`destroyed` None while live), micro-minutes."""
+
+    meeting_id: str
+    created: int
+    destroyed: int | None
+    max_connections: int
+    publisher_minutes: int
+    subscriber_minutes: int
+    minutes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class SessionRows:
+    """Everything that one payload says of one session; minutes are micro-minutes, by tier field all that upstream filled."""
+
+    session_id: str
+    media_mode: str
+    publisher_minutes: int
+    subscriber_minutes: int
+    statement: Mapping[str, int]
+    meetings: Sequence[MeetingRow]
+
+
+def meeting_rows(content: bytes, session_id: str) -> SessionRows | None:
+    """What a meetings payload says of one session, its meetings in order of creation; None where it does not name it."""
+    file, key = _MeetingsFile(content), key64(session_id)
+    stated = file.rows_of(key, file.statement_groups)
+    if not stated or stated[0]["session_id"] != session_id:
+        return None
+    return SessionRows(
+        session_id=session_id,
+        media_mode=stated[0]["media_mode"],
+        publisher_minutes=stated[0]["publisher_minutes"],
+        subscriber_minutes=stated[0]["subscriber_minutes"],
+        statement={tier: stated[0][tier] for tier in file.tiers},
+        meetings=[
+            MeetingRow(
+                meeting_id=row["meeting_id"],
+                created=row["created"],
+                destroyed=None if row["destroyed"] == LIVE else row["destroyed"],
+                max_connections=row["max_connections"],
+                publisher_minutes=row["publisher_minutes"],
+                subscriber_minutes=row["subscriber_minutes"],
+                minutes={tier: row[tier] for tier in file.tiers},
+            )
+            for row in file.rows_of(key, file.meeting_groups)
+        ],
+    )
+
+
+def encode_daily(usage: DailyUsage | None) -> Payload:
+    """The payload of a day's project level; None is a day that upstream was asked for and left out."""
+    said = None if usage is None else {"tiers": dict(usage.tiers), "usage": dict(usage.usage)}
+    return _json_payload({"kind": Kind.DAILY_USAGE, "version": _VERSION, "said": said})
+
+
+def decode_daily(content: bytes) -> DailyUsage | None:
+    """The project level of a day. Raises PayloadError where the blob is of another kind."""
+    said = _decode_json(content, _DailyFile).said
+    return None if said is None else DailyUsage(tiers=said.tiers, usage=said.usage)
+
+
+def encode_details(details: Iterable[MeetingDetail]) -> Payload:
+    """The payload of a day's session details, in an order of their own: sorted by meeting, connections by their instants.
+
+    Raises PayloadError where one meeting is told twice in different words.
+    """
+    rows: dict[tuple[int, int, int], tuple[Any, Any]] = {}
+    for detail in details:
+        key, told = (detail.session, detail.created, detail.meeting_key), _sorted_detail(detail)
+        if rows.setdefault(key, told) != told:
+            raise PayloadError(f"a meeting of session key {detail.session} is told twice in different words")
+    meetings = [[*key, *rows[key]] for key in sorted(rows)]
+    return _json_payload({"kind": Kind.SESSION_DETAIL, "version": _VERSION, "meetings": meetings})
+
+
+def decode_details(content: bytes) -> list[MeetingDetail]:
+    """The session details of a day, sorted by meeting. Raises PayloadError where the blob is of another kind."""
+    return [
+        MeetingDetail(session=session, meeting_key=meeting, created=created, connections=connections, publishing=publishing)
+        for session, created, meeting, connections, publishing in _decode_json(content, _DetailFile).meetings
+    ]
+
+
+def content_hash(content: bytes) -> str:
+    """The hash of what a blob says, computed anew: it must be the name under which the blob is stored.
+
+    Raises PayloadError where the blob cannot be read at all.
+    """
+    if not content.startswith(_PARQUET):
+        return sha256(content).hexdigest()
+    file, digest = _MeetingsFile(content), Digest()
+    for half, groups, unused in (
+        ("statement", file.statement_groups, {*_MEETING, "meeting_id"}),
+        ("meeting", file.meeting_groups, {"session_id", "media_mode"}),
+    ):
+        for group in groups:
+            digest.add(half, file.rows([group]).drop_columns(sorted(unused)))
+    return digest.hexdigest(file.meta)
+
+
+# --- meetings: reading a file ---
+
+
+class _MeetingsFile:
+    """A meetings payload opened for one reader in one thread."""
+
+    def __init__(self, content: bytes) -> None:
+        with _readable():
+            self.reader = pq.ParquetFile(pa.BufferReader(content))
+            self.meta = (self.reader.metadata.metadata or {})[_META]
+            self._said = msgspec.json.decode(self.meta, type=_MeetingsMeta)
+            if not self.reader.schema_arrow.equals(_schema(self._said.tiers)):
+                raise PayloadError("the blob has other columns than it says")
+        self.tiers = self._said.tiers
+        sizes = [self.reader.metadata.row_group(group).num_rows for group in range(self.reader.num_row_groups)]
+        split = bisect_left(list(accumulate(sizes, initial=0)), self._said.statements)
+        self.statement_groups, self.meeting_groups = range(split), range(split, len(sizes))
+
+    def rows(self, groups: Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows of these groups; without `columns`, all of them."""
+        with _readable():
+            return self.reader.read_row_groups(groups, columns=columns, use_threads=False)
+
+    def read(self, groups: Sequence[int], columns: Sequence[str]) -> dict[str, Ints]:
+        """The integers of these columns."""
+        rows = self.rows(groups, columns)
+        return {name: rows[name].to_numpy() for name in columns}
+
+    def rows_of(self, key: int, groups: Sequence[int]) -> list[dict[str, Any]]:
+        """All that is said of the session with this key."""
+        found: list[dict[str, Any]] = []
+        for group in groups:
+            keys = self.read([group], ["session_key"])["session_key"]
+            start, end = np.searchsorted(keys, key, "left"), np.searchsorted(keys, key, "right")
+            if start < end:
+                found += self.rows([group]).slice(start, end - start).to_pylist()
+        return found
+
+    def conflicts(self, sessions: Ints, ids: Sequence[str], tiers: Sequence[str]) -> list[Conflict]:
+        """The conflicts in these tiers."""
+        found = []
+        for session, created, before, after in self._said.conflicts:
+            first, second = ({tier: by[self.tiers.index(tier)] for tier in tiers} for by in (before, after))
+            if first != second:
+                found.append(Conflict(ids[int(np.searchsorted(sessions, session))], created, first, second))
+        return found
+
+
+def _schema(tiers: Sequence[str]) -> pa.Schema:
+    integers = ("session_key", *_MEETING, *_STATED, *tiers)
+    return pa.schema(
+        [pa.field(name, pa.int64(), nullable=False) for name in integers]
+        + [pa.field(name, pa.string(), nullable=False) for name in TEXTS]
+    )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, msgspec.MsgspecError, OSError, KeyError, ValueError) as error:
+        raise PayloadError(f"the blob is no payload of meetings: {error}") from error
+
+
+class _LazyIds(Sequence[str]):
+    """The session ids of a payload, read when the first is asked for: a month has too many to make texts of in vain."""
+
+    def __init__(self, content: bytes, length: int) -> None:
+        self._content = content
+        self._length = length
+
+    @cached_property
+    def _ids(self) -> pa.ChunkedArray:
+        file = _MeetingsFile(self._content)
+        return file.rows(file.statement_groups, ["session_id"])["session_id"]
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        found: str | Sequence[str] = self._ids[index].to_pylist() if isinstance(index, slice) else self._ids[index].as_py()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids.to_pylist())
+
+
+class _MeetingsMeta(msgspec.Struct, forbid_unknown_fields=True):
+    kind: Literal["meetings"]
+    version: Literal[1]
+    tiers: tuple[str, ...]
+    statements: int
+    conflicts: list[tuple[int, int, list[int], list[int]]]
+
+
+# --- daily usage and details: canonical JSON ---
+
+
+class _Said(msgspec.Struct, forbid_unknown_fields=True):
+    tiers: dict[str, int]
+    usage: dict[str, int]
+
+
+class _DailyFile(msgspec.Struct, forbid_unknown_fields=True):
+    kind: Literal["daily_usage"]
+    version: Literal[1]
+    said: _Said | None
+
+
+class _DetailFile(msgspec.Struct, forbid_unknown_fields=True):
+    kind: Literal["session_detail"]
+    version: Literal[1]
+    meetings: list[tuple[int, int, int, list[tuple[int, int]], list[tuple[int, int, int]]]]
+
+
+_File = TypeVar("_File", _DailyFile, _DetailFile)
+
+
+def _decode_json(content: bytes, of: type[_File]) -> _File:
+    try:
+        return msgspec.json.decode(content, type=of)
+    except msgspec.MsgspecError as error:
+        raise PayloadError(f"the blob is no such payload: {error}") from error
+
+
+def _canonical(value: object) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _json_payload(value: object) -> Payload:
+    content = _canonical(value)
+    return Payload(sha256(content).hexdigest(), content)
+
+
+def _sorted_detail(detail: MeetingDetail) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
+    """Connections with what each published, in an order that depends on the instants alone."""
+    streams: list[list[tuple[int, int]]] = [[] for _ in detail.connections]
+    for connection, start, end in detail.publishing:
+        streams[connection].append((start, end))
+    told = sorted((start, end, sorted(published)) for (start, end), published in zip(detail.connections, streams, strict=True))
+    return (
+        [(start, end) for start, end, _ in told],
+        [(index, start, end) for index, (_, _, published) in enumerate(told) for start, end in published],
+    )
