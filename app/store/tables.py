@@ -7,11 +7,19 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, LargeBinary, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, LargeBinary, String, Text, TypeDecorator, UniqueConstraint, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel
 
 from billing.facts import Kind
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""A constraint without a name could never be dropped on SQLite."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -46,6 +54,11 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
         """The same Decimal, digit by digit."""
         return None if value is None else Decimal(value)
+
+
+def _one_of(column: str, where: str) -> Index:
+    """At most one job for each value of a column, of those that `where` selects."""
+    return Index(f"uq_jobs_{column}", column, unique=True, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class ApiKey(SQLModel, table=True):
@@ -162,12 +175,18 @@ class DiscrepancyEvent(SQLModel, table=True):
 
 
 class Job(SQLModel, table=True):
-    """Work that a request left behind. `arguments` are what it is for; it may run more than once."""
+    """Work that a request left behind. `arguments` are all that it knows when it runs, and `key` is what it is for.
+
+    The database itself sees to it that a key is queued or running at most once, and that a project has one job running at most.
+    """
 
     __tablename__ = "jobs"
+    __table_args__ = (_one_of("key", "state IN ('queued', 'running')"), _one_of("project_id", "state = 'running'"))
 
     id: str = Field(primary_key=True)
     kind: str
+    key: str
+    project_id: str = Field(foreign_key="projects.project_id")
     arguments: dict[str, Any] = Field(sa_type=JSON)
     state: str = Field(default="queued", index=True)
     attempts: int = 0
