@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
@@ -63,12 +63,14 @@ def transaction(engine: Engine, *, read_only: bool = False) -> Iterator[Session]
 def upgrade(engine_or_url: Engine | str) -> None:
     """Bring the database to the newest schema in one transaction. Safe when several processes start at once."""
     engine = create_engine(engine_or_url) if isinstance(engine_or_url, str) else engine_or_url
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
-        command.upgrade(alembic_config(connection), "head")
-    if engine is not engine_or_url:
-        engine.dispose()
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+            command.upgrade(alembic_config(connection), "head")
+    finally:
+        if engine is not engine_or_url:
+            engine.dispose()
 
 
 def is_current(engine: Engine) -> bool:

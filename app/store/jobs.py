@@ -62,7 +62,10 @@ def take(session: Session, now: datetime) -> Job | None:
 
 def is_any_waiting(session: Session) -> bool:
     """Whether `take` would find a job."""
-    return session.exec(select(Job.id).where(Job.state == State.QUEUED, col(Job.project_id).not_in(_busy())).limit(1)).first() is not None
+    return (
+        session.exec(select(Job.id).where(Job.state == State.QUEUED, col(Job.project_id).not_in(_busy())).limit(1)).first()
+        is not None
+    )
 
 
 def progress(session: Session, job_id: str, done: int, total: int, now: datetime) -> None:

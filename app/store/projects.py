@@ -14,7 +14,7 @@ from app.insights.client import Credentials, OpenTokCredentials, VonageCredentia
 from app.store.paging import Page, page
 from app.store.tables import ProjectRow
 from billing.errors import InvalidSetting
-from billing.reconcile import Basis, ProjectTerms, Tolerance
+from billing.model import Basis, ProjectTerms, Tolerance
 from billing.tiers import KNOWN_PLANS, TierPlan
 
 MAX_TOLERANCE = Tolerance(minutes=1_000_000_000, relative=Decimal("0.1"))

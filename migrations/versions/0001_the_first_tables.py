@@ -84,9 +84,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_jobs_state", "jobs", ["state"])
     for column, where in (("key", "state IN ('queued', 'running')"), ("project_id", "state = 'running'")):
-        op.create_index(
-            f"uq_jobs_{column}", "jobs", [column], unique=True, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
-        )
+        only = sa.text(where)
+        op.create_index(f"uq_jobs_{column}", "jobs", [column], unique=True, sqlite_where=only, postgresql_where=only)
     op.create_table(
         "observations",
         sa.Column("id", sa.String(), nullable=False),

@@ -1,0 +1,146 @@
+"""The life of a discrepancy: found by one report, found again or gone in the next, and what people made of it meanwhile.
+
+A discrepancy is known by its fingerprint. It belongs to the period in whose report it was last found, and is resolved when a
+newer report of that period no longer has it. What a person resolved and the next report still finds is open again; what is
+ignored stays so, or until the first report after `ignore_until`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from app.errors import InvalidRequest, NotFound
+from app.store.paging import Page, page
+from app.store.tables import Discrepancy, DiscrepancyEvent, Report
+
+_CHUNK = 5_000  # ids in one query: both databases bound its parameters
+
+
+class Status(StrEnum):
+    """What has become of a discrepancy."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    IGNORED = "ignored"
+
+
+class Step(StrEnum):
+    """What may happen to it: the first four by a report, the last by a person."""
+
+    OPENED = "opened"
+    SEEN = "seen"
+    REOPENED = "reopened"
+    RESOLVED = "resolved"
+    EDITED = "edited"
+
+
+def follow(session: Session, report: Report, findings: Iterable[Mapping[str, Any]]) -> None:
+    """Take in what a new report finds, as its JSON has it: open, see again, reopen, and resolve what it no longer has."""
+    at, found = report.created_at, {finding["id"]: finding for finding in findings}
+    known = _by_id(session, list(found))
+    earlier = session.exec(select(Discrepancy).where(*_of_period(report), Discrepancy.status != Status.RESOLVED)).all()
+
+    for key, finding in found.items():
+        last_seen = {
+            "project_id": report.project_id,
+            "first_day": report.first_day,
+            "last_day": report.last_day,
+            "report_id": report.id,
+            "code": finding["code"],
+            "severity": finding["severity"],
+            "changed_at": at,
+            "finding": finding,
+        }
+        row = known.get(key)
+        if row is None:
+            row = Discrepancy(id=key, fingerprint=finding["fingerprint"], status=Status.OPEN, opened_at=at, **last_seen)
+            step = Step.OPENED
+        else:
+            ended = row.status == Status.RESOLVED or (row.ignore_until is not None and row.ignore_until <= at)
+            row.sqlmodel_update(last_seen | ({"status": Status.OPEN, "ignore_until": None} if ended else {}))
+            step = Step.REOPENED if ended else Step.SEEN
+        session.add(row)
+        _note(session, row, step, at, report.id, {"total": finding["total"]})
+
+    for row in earlier:
+        if row.id not in found:
+            row.sqlmodel_update({"status": Status.RESOLVED, "ignore_until": None, "changed_at": at})
+            _note(session, row, Step.RESOLVED, at, report.id, {})
+    session.flush()
+
+
+def edit(session: Session, discrepancy_id: str, changes: Mapping[str, Any], *, actor: str, now: datetime) -> Discrepancy:
+    """Change some of `status`, `note`, `assignee` and `ignore_until`; `actor` says who. Raises NotFound or InvalidRequest."""
+    row = get(session, discrepancy_id)
+    wanted = dict(changes)
+    status, until = wanted.get("status", row.status), wanted.get("ignore_until")
+    if until is not None and status != Status.IGNORED:
+        raise InvalidRequest(
+            "Only what is ignored is ignored until an instant.", pointer="/ignore_until", expected="status 'ignored' with it"
+        )
+    if until is not None and until <= now:
+        raise InvalidRequest("That instant has passed.", pointer="/ignore_until", expected="an instant to come")
+    if status != Status.IGNORED:
+        wanted["ignore_until"] = None
+    before = {name: getattr(row, name) for name in wanted}
+    changed = {name: _text(value) for name, value in wanted.items() if value != before[name]}
+    if changed:
+        row.sqlmodel_update(wanted | {"changed_at": now})
+        _note(session, row, Step.EDITED, now, actor, changed)
+        session.flush()
+    return row
+
+
+def get(session: Session, discrepancy_id: str) -> Discrepancy:
+    """The discrepancy of that id. Raises NotFound."""
+    if row := session.get(Discrepancy, discrepancy_id):
+        return row
+    raise NotFound(f"There is no discrepancy {discrepancy_id}.")
+
+
+def history(session: Session, discrepancy_id: str) -> Sequence[DiscrepancyEvent]:
+    """What happened to a discrepancy, oldest first."""
+    statement = select(DiscrepancyEvent).where(DiscrepancyEvent.discrepancy_id == discrepancy_id)
+    return session.exec(statement.order_by(col(DiscrepancyEvent.id))).all()
+
+
+def list_page(
+    session: Session,
+    *,
+    project_id: str | None = None,
+    status: str | None = None,
+    code: str | None = None,
+    limit: int,
+    cursor: str | None = None,
+) -> Page[Discrepancy]:
+    """Discrepancies, the last opened first. Raises InvalidRequest for a cursor that is none."""
+    statement = select(Discrepancy)
+    for column, value in ((Discrepancy.project_id, project_id), (Discrepancy.status, status), (Discrepancy.code, code)):
+        if value is not None:
+            statement = statement.where(column == value)
+    return page(session, statement, Discrepancy.opened_at, Discrepancy.id, limit=limit, cursor=cursor)
+
+
+def _by_id(session: Session, ids: Sequence[str]) -> dict[str, Discrepancy]:
+    chunks = (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
+    return {row.id: row for chunk in chunks for row in session.exec(select(Discrepancy).where(col(Discrepancy.id).in_(chunk)))}
+
+
+def _of_period(report: Report) -> tuple[Any, ...]:
+    return (
+        Discrepancy.project_id == report.project_id,
+        Discrepancy.first_day == report.first_day,
+        Discrepancy.last_day == report.last_day,
+    )
+
+
+def _note(session: Session, row: Discrepancy, step: Step, at: datetime, actor: str, detail: dict[str, Any]) -> None:
+    session.add(DiscrepancyEvent(discrepancy_id=row.id, at=at, what=step, actor=actor, detail=detail))
+
+
+def _text(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value

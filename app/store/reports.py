@@ -1,0 +1,74 @@
+"""Reports: immutable, in a chain of versions for each project and period."""
+
+from datetime import date, datetime
+from hashlib import sha256
+
+import msgspec
+from sqlalchemy.orm import defer
+from sqlmodel import Session, col, select
+
+from app.errors import NotFound
+from app.store import discrepancies
+from app.store.paging import Page, page
+from app.store.tables import ProjectRow, Report
+from billing.report import Envelope, digest, document
+
+
+def save(session: Session, core: bytes, *, created_at: datetime) -> Report:
+    """Keep a report's core as the next version of its project's period, and follow its discrepancies.
+
+    Where the newest version says the same, that one is returned and nothing changes.
+    """
+    content = msgspec.json.decode(core)
+    project_id, period = content["project_id"], content["period"]["aligned"]
+    first_day, last_day = date.fromisoformat(period["first_day"]), date.fromisoformat(period["last_day"])
+    # Versions are counted one after the other: PostgreSQL waits here for another report of the project, SQLite has already.
+    session.exec(select(ProjectRow.project_id).where(ProjectRow.project_id == project_id).with_for_update(key_share=True)).one()
+    newest = find(session, project_id, first_day, last_day)
+    if newest and newest.sha256 == digest(core):
+        return newest
+
+    version, supersedes = (newest.version + 1, newest.id) if newest else (1, None)
+    identity = "\n".join((project_id, str(first_day), str(last_day), str(version), digest(core)))
+    envelope = Envelope(f"rpt_{sha256(identity.encode()).hexdigest()[:24]}", version, supersedes, created_at)
+    report = Report(
+        id=envelope.id,
+        project_id=project_id,
+        first_day=first_day,
+        last_day=last_day,
+        version=version,
+        supersedes=supersedes,
+        sha256=digest(core),
+        verdict=content["verdict"],
+        created_at=created_at,
+        body=document(core, envelope),
+    )
+    session.add(report)
+    session.flush()
+    discrepancies.follow(session, report, content["discrepancies"])
+    return report
+
+
+def find(session: Session, project_id: str, first_day: date, last_day: date) -> Report | None:
+    """The newest version of the report of a project's period, if there is one."""
+    return session.exec(
+        select(Report)
+        .where(Report.project_id == project_id, Report.first_day == first_day, Report.last_day == last_day)
+        .order_by(col(Report.version).desc())
+        .limit(1)
+    ).first()
+
+
+def get(session: Session, report_id: str) -> Report:
+    """The report of that id. Raises NotFound."""
+    if report := session.get(Report, report_id):
+        return report
+    raise NotFound(f"There is no report {report_id}.")
+
+
+def list_page(session: Session, *, project_id: str | None = None, limit: int, cursor: str | None = None) -> Page[Report]:
+    """Reports of one project or of all, newest first, without their bodies. Raises InvalidRequest for a bad cursor."""
+    statement = select(Report).options(defer(Report.body, raiseload=True))  # type: ignore[arg-type]  # a column at run time
+    if project_id is not None:
+        statement = statement.where(Report.project_id == project_id)
+    return page(session, statement, Report.created_at, Report.id, limit=limit, cursor=cursor)
