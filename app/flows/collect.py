@@ -14,23 +14,23 @@ from sqlalchemy.engine import Engine
 
 from app.clock import Clock
 from app.db import transaction
-from app.insights.calendar import maintenance_until
+from app.insights.calendar import MEETING_LATENCY, MEETING_RETENTION, METERED_RETENTION, maintenance_until
 from app.insights.client import InsightsClient, MeetingsAnswer
-from app.insights.errors import UpstreamError
+from app.insights.errors import InsightsError, InvalidCredentials, NeedsAdvancedInsights, NotAuthorised, ProjectNotFound
 from app.store import observations
 from app.store.payloads import encode_daily
 from app.store.projects import Project
-from billing.coverage import DAILY_RETENTION, FINAL_AFTER, MEETING_RETENTION
+from billing.coverage import FINAL_AFTER
 from billing.facts import Kind, Observation
 from billing.period import BillingPeriod, day_start, next_day
 from billing.tiers import KNOWN_FIELDS
 
 WORKERS = 6
 """Days collected at once: upstream answers in seconds, so a few hide its delay; the limiter sets the pace in any case."""
-LATENCY = timedelta(minutes=5)
-"""How long upstream may take to show a meeting (guide)."""
 READING = timedelta(minutes=10)
 """A window so close to the end of its retention is not begun: its meetings could vanish between two pages."""
+HOPELESS = (InvalidCredentials, NotAuthorised, ProjectNotFound, NeedsAdvancedInsights)
+"""What upstream says of one day it would say of the others too: they are not asked for."""
 
 ClientFactory = Callable[[Project], InsightsClient]
 Progress = Callable[[int, int], None]
@@ -63,10 +63,10 @@ class CollectionResult:
     not_collected: Sequence[NotCollected]
 
 
-class CollectionFailed(UpstreamError):
+class CollectionFailed(InsightsError):
     """Upstream did not answer for some days, each named with what went wrong; the days of `result` are stored all the same."""
 
-    def __init__(self, failures: Sequence[tuple[str, UpstreamError]], result: CollectionResult) -> None:
+    def __init__(self, failures: Sequence[tuple[str, InsightsError]], result: CollectionResult) -> None:
         wanting = "; ".join(f"{what}: {error}" for what, error in failures[:3])
         more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
         super().__init__(f"Not all was collected. {wanting}{more}", code=failures[0][1].code)
@@ -83,7 +83,7 @@ def collect(
     """
     todo = plan(period, project.cross_check, clock.now())
     tiers = sorted({*KNOWN_FIELDS, *project.plan.fields})
-    failures: list[tuple[str, UpstreamError]] = []
+    failures: list[tuple[str, InsightsError]] = []
     stored: list[Observation] = []
     with client_factory(project) as client, ThreadPoolExecutor(WORKERS, thread_name_prefix="collect") as pool:
         futures: dict[Future[list[Observation]], str] = {}
@@ -94,17 +94,21 @@ def collect(
             futures[pool.submit(_collect_window, engine, client, project.project_id, day, tiers)] = f"meetings of {day}"
         try:
             for done, future in enumerate(as_completed(futures), 1):
+                if future.cancelled():
+                    continue
                 try:
                     stored += future.result()
-                except UpstreamError as error:
+                except InsightsError as error:
                     failures.append((futures[future], error))
+                    if isinstance(error, HOPELESS):
+                        pool.shutdown(wait=False, cancel_futures=True)
                 progress(done, len(futures))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     result = CollectionResult(sorted(stored, key=lambda it: (it.day, it.kind)), todo.not_collected)
     if failures:
-        raise CollectionFailed(sorted(failures), result)
+        raise CollectionFailed(failures, result)
     return result
 
 
@@ -124,7 +128,7 @@ def plan(period: BillingPeriod, cross_check: bool, now: datetime) -> Plan:
             left_out.append(NotCollected(kind, day, reason))
         return not reason
 
-    days = [day for day in period.days if wanted(Kind.DAILY_USAGE, day, DAILY_RETENTION, "")]
+    days = [day for day in period.days if wanted(Kind.DAILY_USAGE, day, METERED_RETENTION, "")]
     until = maintenance_until(now)
     closed = f"upstream is in maintenance until {until.astimezone(UTC):%Y-%m-%dT%H:%MZ}" if until else ""
     if not cross_check:
@@ -185,7 +189,7 @@ def _why_incomplete(day: date, meetings: MeetingsAnswer) -> str:
     end = day_start(next_day(day))
     if meetings.observed_at < end:
         return "observed before the day ended"
-    if meetings.observed_at < end + LATENCY:
+    if meetings.observed_at < end + MEETING_LATENCY:
         return "observed less than 5 minutes after the day ended"
     if meetings.live:
         return f"{meetings.live} of its meetings had not ended" if meetings.live > 1 else "one of its meetings had not ended"

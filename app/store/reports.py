@@ -1,5 +1,6 @@
 """Reports: immutable, in a chain of versions for each project and period."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from hashlib import sha256
 
@@ -64,6 +65,11 @@ def get(session: Session, report_id: str) -> Report:
     if report := session.get(Report, report_id):
         return report
     raise NotFound(f"There is no report {report_id}.")
+
+
+def ids(session: Session) -> Sequence[str]:
+    """The ids of all reports, in order of time, for `verify`."""
+    return session.exec(select(Report.id).order_by(col(Report.created_at), col(Report.id))).all()
 
 
 def list_page(session: Session, *, project_id: str | None = None, limit: int, cursor: str | None = None) -> Page[Report]:

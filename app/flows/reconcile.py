@@ -1,0 +1,75 @@
+"""Reconciling: from the observations in the store to a stored report."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Engine
+from sqlmodel import Session
+
+from app.clock import Clock
+from app.db import transaction
+from app.store import observations, reports
+from app.store.payloads import decode_daily, decode_details, decode_meetings
+from app.store.projects import Project
+from app.store.reports import Report
+from billing import report
+from billing.coverage import DailyReading
+from billing.facts import Kind, Observation
+from billing.model import Evidence, ProjectTerms
+from billing.period import AlignedPeriod, BillingPeriod
+from billing.reconcile import reconcile as balance
+from billing.tiers import KNOWN_FIELDS
+
+
+def reconcile(engine: Engine, project: Project, aligned: AlignedPeriod, *, clock: Clock) -> Report:
+    """The report of a period: a new version, or the newest one where nothing has changed since."""
+    now = clock.now()
+    core = _core(engine, project, aligned, None, now)
+    with transaction(engine) as session:
+        return reports.save(session, core, created_at=now)
+
+
+def look_back(engine: Engine, project: Project, aligned: AlignedPeriod, known_at: datetime) -> bytes:
+    """The core of the report as it would have been at `known_at` (zone-aware), from what had been observed by then.
+
+    It is answered and not stored: a look back must not supersede what is known since.
+    """
+    return _core(engine, project, aligned, known_at, known_at)
+
+
+def _core(engine: Engine, project: Project, aligned: AlignedPeriod, known_at: datetime | None, as_of: datetime) -> bytes:
+    terms = project.terms()
+    with transaction(engine, read_only=True) as session:
+        evidence = gather(session, terms, _held(session, terms.project_id, aligned.period, known_at), as_of)
+    return report.build(balance(aligned, terms, evidence))
+
+
+def gather(session: Session, terms: ProjectTerms, held: Iterable[Observation], as_of: datetime) -> Evidence:
+    """The evidence that these observations hold."""
+    by_kind: dict[Kind, list[Observation]] = {kind: [] for kind in Kind}
+    for observation in held:
+        by_kind[observation.kind].append(observation)
+    fields = sorted({*KNOWN_FIELDS, *terms.plan.fields})
+    usage = {sha256: decode_daily(observations.payload(session, sha256)) for sha256 in _hashes(by_kind[Kind.DAILY_USAGE])}
+    details = [decode_details(observations.payload(session, it.sha256)) for it in by_kind[Kind.SESSION_DETAIL]]
+    return Evidence(
+        daily=[DailyReading(it, usage[it.sha256]) for it in by_kind[Kind.DAILY_USAGE]],
+        meetings=[(it, decode_meetings(observations.payload(session, it.sha256), fields)) for it in by_kind[Kind.MEETINGS]],
+        details=[detail for told in details for detail in told],
+        detail_observations=by_kind[Kind.SESSION_DETAIL],
+        as_of=as_of,
+    )
+
+
+def _held(session: Session, project_id: str, period: BillingPeriod, known_at: datetime | None) -> list[Observation]:
+    """Every observation of the period's daily usage, and the latest of the meetings and details that may reach into it."""
+    reach = (period.first_day - timedelta(days=1), period.last_day, known_at)
+    return [
+        *observations.history(session, project_id, Kind.DAILY_USAGE, period.first_day, period.last_day, known_at),
+        *observations.latest(session, project_id, Kind.MEETINGS, *reach).values(),
+        *observations.latest(session, project_id, Kind.SESSION_DETAIL, *reach).values(),
+    ]
+
+
+def _hashes(held: Sequence[Observation]) -> set[str]:
+    return {observation.sha256 for observation in held}

@@ -1,0 +1,82 @@
+"""Verifying: every payload is what its name says, and every report can be made again, byte for byte, from what it lists."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Engine
+from sqlmodel import Session
+
+from app.db import transaction
+from app.errors import NotFound
+from app.flows.reconcile import gather
+from app.store import observations, reports
+from app.store.payloads import PayloadError, content_hash
+from app.store.tables import Report
+from billing import report as made
+from billing.facts import Observation
+from billing.minutes import parse_minutes
+from billing.model import Basis, ProjectTerms, Tolerance
+from billing.period import resolve
+from billing.reconcile import reconcile as balance
+from billing.tiers import TierPlan
+
+
+def verify(engine: Engine, report_id: str) -> list[str]:
+    """What is wrong with a report, a sentence each; nothing if it is what its observations give. Raises NotFound."""
+    with transaction(engine, read_only=True) as session:
+        return _report(session, reports.get(session, report_id))
+
+
+def verify_all(engine: Engine) -> list[str]:
+    """What is wrong with any payload or report of the store, a sentence each."""
+    with transaction(engine, read_only=True) as session:
+        found = [problem for sha256 in observations.payload_hashes(session) for problem in _payload(session, sha256)]
+        return found + [problem for it in reports.ids(session) for problem in _report(session, reports.get(session, it))]
+
+
+def _payload(session: Session, sha256: str) -> Iterator[str]:
+    try:
+        if content_hash(observations.payload(session, sha256)) != sha256:
+            yield f"The payload {sha256} does not say what its hash says."
+    except NotFound as error:
+        yield error.message
+    except PayloadError as error:
+        yield f"The payload {sha256} cannot be read: {error}."
+
+
+def _report(session: Session, report: Report) -> list[str]:
+    """Each check rests on the one before, so the first to find something is the last."""
+    name = f"The report {report.id}"
+    envelope = made.Envelope(report.id, report.version, report.supersedes, report.created_at)
+    core = made.core_of(report.body)
+    if made.digest(core) != report.sha256 or made.document(core, envelope) != report.body:
+        return [f"{name} does not say what its hash says."]
+
+    content: dict[str, Any] = msgspec.json.decode(core)
+    held, problems = list[Observation](), list[str]()
+    for listed in content["observations"]:
+        try:
+            held.append(observations.get(session, listed["id"]))
+        except NotFound as error:
+            problems.append(f"{name} cannot be made again: {error.message}")
+    problems += [f"{name}: {problem}" for it in held for problem in _payload(session, it.sha256)]
+    if problems:
+        return problems
+
+    again = _made_again(session, content, held, report.created_at)
+    if again == core:
+        return []
+    other: dict[str, Any] = msgspec.json.decode(again)
+    wrong = ", ".join(sorted(key for key in content if other[key] != content[key]))
+    return [f"{name} says something else than what its observations give, in {wrong}."]
+
+
+def _made_again(session: Session, content: dict[str, Any], held: Sequence[Observation], as_of: datetime) -> bytes:
+    """The core that these observations give on the terms that the report states."""
+    tolerance = Tolerance(parse_minutes(content["tolerance"]["minutes"]), Decimal(content["tolerance"]["relative"]))
+    plan = TierPlan.of(content["tier_plan"])
+    terms = ProjectTerms(content["project_id"], Basis(content["basis"]), content["cross_check"], plan, tolerance)
+    return made.build(balance(resolve(content["period"]["requested"]), terms, gather(session, terms, held, as_of)))

@@ -1,0 +1,139 @@
+"""The jobs of this process: threads that take jobs from the database, the oldest first, one at a time for each project.
+
+A job that is interrupted, by `stop` or because its process died, runs again from its start: what it does is idempotent, and
+what it had stored by then stays.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError
+
+from app.clock import Clock
+from app.db import transaction
+from app.errors import Unavailable
+from app.store import jobs
+from app.store.jobs import UNFINISHED
+from app.store.tables import Job
+
+Progress = Callable[[int, int], None]
+Handler = Callable[[Mapping[str, Any], Progress], dict[str, Any]]
+"""Does the work of one kind of job: from its arguments to its result, both JSON."""
+Explain = Callable[[Exception], dict[str, Any]]
+"""A failure as the JSON that `GET /v1/jobs/{id}` shows as the job's problem."""
+
+THREADS = 2
+POLL = 0.1
+"""Seconds between two looks at the queue, which cost a fraction of a millisecond."""
+PAUSE = 1.0
+"""Seconds to leave the database alone after it failed."""
+MAX_ATTEMPTS = 3
+"""A job that was running so often when its process died has likely killed it, and is not tried again."""
+
+_log = structlog.get_logger()
+
+
+class _Interrupted(Exception):
+    """The process stops: the job goes back into the queue."""
+
+
+class Worker:
+    """Runs the jobs of one database. It is for one process at a time: at its start it takes over what a dead one left."""
+
+    def __init__(self, engine: Engine, handlers: Mapping[str, Handler], *, clock: Clock, explain: Explain) -> None:
+        self._engine = engine
+        self._handlers = handlers
+        self._clock = clock
+        self._explain = explain
+        self._stopping = Event()
+        self._threads = [Thread(target=self._run, name=f"jobs-{number}") for number in range(THREADS)]
+
+    def start(self) -> None:
+        """Queue again what a dead process left running, then begin to work."""
+        with transaction(self._engine) as session:
+            for job in jobs.running(session):
+                if job.attempts < MAX_ATTEMPTS:
+                    jobs.requeue(session, job.id, self._clock.now())
+                else:
+                    died = Unavailable(f"The process died {job.attempts} times while it ran this job.")
+                    jobs.fail(session, job.id, self._explain(died), self._clock.now())
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Take no more jobs, and wait for the running ones: they end, or at their next progress go back into the queue."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                if job := self._take():
+                    with structlog.contextvars.bound_contextvars(job_id=job.id):
+                        self._work(job)
+                    continue
+            except Exception as error:
+                # The database cannot be reached, most likely. A job whose end could not be written runs again after a restart.
+                _log.error("jobs stumble", exc_info=error)
+                self._stopping.wait(PAUSE)
+            self._stopping.wait(POLL)
+
+    def _take(self) -> Job | None:
+        """The next job, begun. Looking comes first: it needs no lock, and the queue is nearly always empty."""
+        with transaction(self._engine, read_only=True) as session:
+            if not jobs.is_any_waiting(session):
+                return None
+        try:
+            with transaction(self._engine) as session:
+                return jobs.take(session, self._clock.now())
+        except IntegrityError:
+            return None
+
+    def _work(self, job: Job) -> None:
+        def progress(done: int, total: int) -> None:
+            if self._stopping.is_set():
+                raise _Interrupted
+            with transaction(self._engine) as session:
+                jobs.progress(session, job.id, done, total, self._clock.now())
+
+        started = time.perf_counter()
+        try:
+            result = self._handlers[job.kind](job.arguments, progress)
+        except _Interrupted:
+            outcome = "interrupted"
+            with transaction(self._engine) as session:
+                jobs.requeue(session, job.id, self._clock.now())
+        except Exception as error:
+            outcome = "failed"
+            _log.error("job failed", kind=job.kind, exc_info=error)
+            with transaction(self._engine) as session:
+                jobs.fail(session, job.id, self._explain(error), self._clock.now())
+        else:
+            outcome = "succeeded"
+            with transaction(self._engine) as session:
+                jobs.succeed(session, job.id, result, self._clock.now())
+        _log.info("job", kind=job.kind, outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000))
+
+
+def wait(engine: Engine, job_id: str, timeout: float) -> Job:
+    """The job once it has ended, or as it is after `timeout` seconds. Raises NotFound."""
+    until = time.monotonic() + timeout
+    while True:
+        with transaction(engine, read_only=True) as session:
+            job = jobs.get(session, job_id)
+        if job.state not in UNFINISHED or time.monotonic() >= until:
+            return job
+        time.sleep(min(POLL, max(0.0, until - time.monotonic())))
