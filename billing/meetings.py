@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billing.attribution import Split, Tiers, split
+from billing.errors import InvalidMinutes
 from billing.facts import LIVE, Conflict, Ints, MeetingDay, MeetingDetail, Observation
 from billing.period import BillingPeriod, day_of, day_start, next_day
 from billing.tiers import TierPlan
@@ -170,9 +171,9 @@ def _holds(sorted_keys: Ints, values: Ints) -> NDArray[np.bool_]:
 
 
 def _sum(column: Ints) -> int:
-    """The exact sum; where 64 bits might not hold it, by Python's integers."""
-    if column.size and int(column.max()) > LIVE // column.size:
-        return sum(column.tolist())
+    """The exact sum. Raises InvalidMinutes where it leaves 64 bits (17 million years), which would come out as nonsense."""
+    if column.size and int(column.max()) > LIVE // column.size and float(column.sum(dtype=np.float64)) > LIVE / 2:
+        raise InvalidMinutes("the meetings of a day add up to absurd minutes", expected="less than 4 × 10¹² minutes a day")
     return int(column.sum())
 
 

@@ -22,13 +22,13 @@ class Tier:
     high: int | None
 
     @classmethod
-    def parse(cls, field: str) -> "Tier":
+    def parse(cls, field: object) -> "Tier":
         """The tier that upstream's field name stands for, also one that upstream adds tomorrow.
 
         >>> Tier.parse("from3To6Publishers"), Tier.parse("from36PlusPublishers")
         (Tier(low=3, high=6), Tier(low=36, high=None))
         """
-        match = _FIELD.fullmatch(field)
+        match = _FIELD.fullmatch(field) if isinstance(field, str) else None
         if match and (match[2] is None or int(match[1]) <= int(match[2])):
             return cls(int(match[1]), int(match[2]) if match[2] else None)
         raise InvalidTier(
