@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal,
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -239,5 +240,5 @@ def add_missing(session: Session, row: SQLModel) -> bool:
     One statement, so that two transactions adding the same row at once both succeed and one row remains.
     """
     insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
-    statement = insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing()
-    return bool(session.connection().execute(statement).rowcount)
+    statement = insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing().returning(literal(1))
+    return session.connection().execute(statement).first() is not None

@@ -1,0 +1,33 @@
+"""What the tests of the store share."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from app.db import transaction
+from app.store.tables import ProjectRow
+
+NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def projects(engine: Engine) -> None:
+    """The projects 100 and 200, for rows that belong to one."""
+    with transaction(engine) as session:
+        for project_id in ("100", "200"):
+            row = ProjectRow(
+                project_id=project_id,
+                name="Acme",
+                credentials="",
+                insights_url=None,
+                basis="project_level",
+                cross_check=True,
+                tier_plan=[],
+                cycle_anchor_day=1,
+                tolerance_minutes=10_000,
+                tolerance_relative=Decimal("0.000001"),
+                created_at=NOW,
+            )
+            session.add(row)
