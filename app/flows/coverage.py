@@ -36,8 +36,10 @@ def coverage(session: Session, project: Project, period: BillingPeriod, *, clock
     for day in period.days:
         seen, window = daily.get(day), windows.get(day)
         reading = DailyReading(seen, decode_daily(observations.payload(session, seen.sha256))) if seen else None
-        rows.append(CoverageRow(day, Kind.DAILY_USAGE, daily_status(day, reading, now), seen and seen.observed_at))
+        rows.append(CoverageRow(day, Kind.DAILY_USAGE, daily_status(day, reading, now), seen.observed_at if seen else None))
         gaps = meeting_gaps(day, windows, now)
         status = Coverage.UNCHECKED if not project.cross_check else Coverage.INCOMPLETE if gaps else Coverage.COMPLETE
-        rows.append(CoverageRow(day, Kind.MEETINGS, status, window and window.observed_at, gaps if project.cross_check else ()))
+        rows.append(
+            CoverageRow(day, Kind.MEETINGS, status, window.observed_at if window else None, gaps if project.cross_check else ())
+        )
     return rows

@@ -11,7 +11,7 @@ from app.db import transaction
 from app.store import observations, reports
 from app.store.payloads import decode_daily, decode_details, decode_meetings
 from app.store.projects import Project
-from app.store.reports import Report
+from app.store.tables import Report
 from billing import report
 from billing.coverage import DailyReading
 from billing.facts import Kind, Observation

@@ -13,7 +13,8 @@ from app.db import transaction
 from app.errors import NotFound
 from app.flows.reconcile import gather
 from app.store import observations, reports
-from app.store.payloads import PayloadError, content_hash
+from app.store.meeting_rows import PayloadError
+from app.store.payloads import content_hash
 from app.store.tables import Report
 from billing import report as made
 from billing.facts import Observation

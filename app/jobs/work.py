@@ -21,7 +21,7 @@ RECONCILIATION = "reconciliation"
 
 
 def enqueue_collection(session: Session, project_id: str, aligned: AlignedPeriod, now: datetime) -> Job:
-    """Let a period be collected. It is queued with the caller's transaction; a job that is already to do the same is answered."""
+    """Let a period be collected. It is queued in the caller's transaction; a job already to do the same is answered."""
     return _enqueue(session, COLLECTION, {"project_id": project_id, "period": dict(aligned.requested)}, now)
 
 
