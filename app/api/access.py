@@ -1,0 +1,109 @@
+"""Who may do what, and doing it once: API keys with their scopes, and Idempotency-Key on every POST."""
+
+from collections.abc import Callable, Coroutine
+from email.message import Message
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import Request, Response, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer, SecurityScopes
+from starlette.exceptions import HTTPException
+
+from app import auth
+from app.db import transaction
+from app.errors import InvalidRequest, Unauthenticated
+from app.service import Service
+from app.store import idempotency
+from app.store.tables import ApiKey
+
+KEPT_HEADERS = ("content-type", "location", "etag", "preference-applied")
+"""The headers of an answer that belong to it; all others are of the one request."""
+
+_bearer = HTTPBearer(scheme_name="API key", description="An API key `rk_…`", auto_error=False)
+
+
+def _service(scopes: SecurityScopes, request: Request, _: Annotated[object, Security(_bearer)]) -> Service:
+    """The service, for an API key with the scopes. Raises MissingScope."""
+    for scope in scopes.scopes:
+        auth.require(request.state.key, auth.Scope(scope))
+    service: Service = request.app.state.service
+    return service
+
+
+Reads = Annotated[Service, Security(_service, scopes=["read"])]
+Collects = Annotated[Service, Security(_service, scopes=["collect"])]
+Reconciles = Annotated[Service, Security(_service, scopes=["reconcile"])]
+Administers = Annotated[Service, Security(_service, scopes=["admin"])]
+
+
+class Operation(APIRoute):
+    """A route for API keys only, whose POSTs with an Idempotency-Key have their effect once.
+
+    The first request with a key runs and its answer is kept for a day; the same again gets the same answer with the header
+    `Idempotency-Replayed: true`; another request with that key is refused; while the first one runs, HTTP 409. An answer that
+    is no success is not kept: it had no effect, and the same key may try again.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, within the two."""
+        handle = super().get_route_handler()
+
+        async def operate(request: Request) -> Response:
+            request.state.key = await run_in_threadpool(_authenticate, request)
+            if request.method in ("POST", "PATCH") and not _is_json(request):
+                raise HTTPException(415)
+            key = request.headers.get("idempotency-key")
+            if request.method != "POST" or key is None:
+                return await handle(request)
+            return await _once(request, key, handle)
+
+        return operate
+
+
+def _authenticate(request: Request) -> ApiKey:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("Send an API key: 'Authorization: Bearer rk_…'.")
+    with transaction(request.app.state.service.engine, read_only=True) as session:
+        return auth.authenticate(session, token.strip())
+
+
+def _is_json(request: Request) -> bool:
+    header = Message()
+    header["content-type"] = request.headers.get("content-type", "")
+    return header.get_content_type() == "application/json"
+
+
+async def _once(request: Request, key: str, handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise InvalidRequest(
+            "The Idempotency-Key cannot be used", parameter="Idempotency-Key", expected="1 to 255 printable ASCII characters"
+        )
+    service: Service = request.app.state.service
+    what = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
+    claim = (request.state.key.id, key, sha256(what).hexdigest())
+
+    def begin() -> idempotency.StoredAnswer | None:
+        with transaction(service.engine) as session:
+            return idempotency.begin(session, *claim)
+
+    def finish(response: Response) -> None:
+        headers = {name: value for name, value in response.headers.items() if name in KEPT_HEADERS}
+        with transaction(service.engine) as session:
+            idempotency.finish(session, *claim[:2], status=response.status_code, headers=headers, body=bytes(response.body))
+
+    def release() -> None:
+        with transaction(service.engine) as session:
+            idempotency.release(session, *claim[:2])
+
+    if stored := await run_in_threadpool(begin):
+        return Response(stored.body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"})
+    try:
+        response = await handle(request)
+    except BaseException:
+        await run_in_threadpool(release)
+        raise
+    await run_in_threadpool(finish, response)
+    return response

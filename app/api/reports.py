@@ -1,0 +1,258 @@
+"""Reports: served as the canonical bytes that are stored, with the rows that they rest on."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Path, Query, Response
+from pydantic import BaseModel
+
+from app.api.access import Operation, Reads
+from app.api.schemas import NOT_FOUND, PRINTABLE, READS, Cursor, Day, Instant, Limit, Minutes, Page, TierMinutes
+from app.db import transaction
+from app.errors import InvalidRequest
+from app.flows.evidence import Window, session_evidence
+from app.flows.exports import to_csv
+from app.service import Service
+from app.store import reports
+from app.store.tables import Report as StoredReport
+from billing.discrepancy import Code, Severity
+from billing.minutes import format_minutes
+from billing.model import Basis, Verdict
+
+router = APIRouter(prefix="/reports", tags=["reports"], route_class=Operation)
+
+InPath = Annotated[str, Path(pattern=r"^[a-z0-9_]{1,64}$", description="A report's id")]
+SessionId = Annotated[str, Query(min_length=1, max_length=500, pattern=PRINTABLE, examples=["1_MX4xMDB-worked-B"])]
+ETag = Annotated[str | None, Header(alias="If-None-Match", max_length=1000, description="The ETag of a copy at hand")]
+_HEADERS = {
+    "ETag": {"schema": {"type": "string"}, "description": "Changes never: a report is immutable"},
+    "Cache-Control": {"schema": {"type": "string"}},
+}
+
+
+class ReportSummary(BaseModel):
+    """A report in a list."""
+
+    id: str
+    version: int
+    supersedes: str | None
+    sha256: str
+    created_at: Instant
+    project_id: str
+    first_day: Day
+    last_day: Day
+    verdict: Verdict
+
+    @classmethod
+    def of(cls, report: StoredReport) -> "ReportSummary":
+        """The JSON of a report without its body."""
+        return cls.model_validate(report, from_attributes=True)
+
+
+class Finding(BaseModel):
+    """A discrepancy as a report found it; what has become of it since is at `/v1/discrepancies`."""
+
+    id: str
+    fingerprint: str
+    code: Code
+    severity: Severity
+    status: str
+    minutes: TierMinutes
+    total: Minutes
+    amount: str | None
+    days: list[Day]
+    sessions: list[str]
+    summary: str
+    evidence: dict[str, Any]
+
+
+class BridgeStep(BaseModel):
+    """A line of the bridge: signed, so that each `subtotal` is the sum of the lines above it."""
+
+    step: str
+    subtotal: bool
+    minutes: TierMinutes
+    total: Minutes
+    amount: str | None
+
+
+class ReportDay(BaseModel):
+    """One billing day at both levels; a level that is not known is empty."""
+
+    day: Day
+    hours: int
+    project_level: TierMinutes
+    project_status: str
+    meeting_level: TierMinutes
+    meeting_coverage: str
+    gaps: list[str]
+    difference: TierMinutes
+
+
+class Report(BaseModel):
+    """A reconciliation report. Its `sha256` is over all but id, version, supersedes, sha256 and created_at."""
+
+    id: str
+    version: int
+    supersedes: str | None
+    sha256: str
+    created_at: str
+    project_id: str
+    basis: Basis
+    cross_check: bool
+    tier_plan: list[str]
+    tolerance: dict[str, str]
+    period: dict[str, Any]
+    verdict: Verdict
+    explained_ratio: str
+    totals: dict[str, TierMinutes]
+    bridge: list[BridgeStep]
+    days: list[ReportDay]
+    discrepancies: list[Finding]
+    observations: list[dict[str, Any]]
+
+
+class EvidenceMeeting(BaseModel):
+    """One meeting as upstream listed it; `destroyed_at` is null where it had not ended."""
+
+    meeting_id: str
+    created_at: Instant
+    destroyed_at: Instant | None
+    max_connections: int
+    minutes: TierMinutes
+
+
+class EvidenceWindow(BaseModel):
+    """What one observation says of the session: what is stated for the whole of it, and its meetings."""
+
+    observation_id: str
+    day: Day
+    observed_at: Instant
+    sha256: str
+    media_mode: str
+    statement: TierMinutes
+    meetings: list[EvidenceMeeting]
+
+    @classmethod
+    def of(cls, window: Window) -> "EvidenceWindow":
+        """The JSON of a window."""
+        return cls(
+            observation_id=window.observation.id,
+            day=window.observation.day,
+            observed_at=window.observation.observed_at,
+            sha256=window.observation.sha256,
+            media_mode=window.rows.media_mode,
+            statement=_minutes(window.rows.statement),
+            meetings=[
+                EvidenceMeeting(
+                    meeting_id=row.meeting_id,
+                    created_at=_instant(row.created),
+                    destroyed_at=None if row.destroyed is None else _instant(row.destroyed),
+                    max_connections=row.max_connections,
+                    minutes=_minutes(row.minutes),
+                )
+                for row in window.rows.meetings
+            ],
+        )
+
+
+class Evidence(BaseModel):
+    """What upstream said of one session."""
+
+    report_id: str
+    session_id: str
+    windows: list[EvidenceWindow]
+
+
+class Format(StrEnum):
+    """The form of an export."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+@router.get("", summary="List reports", responses=READS)
+def list_reports(
+    service: Reads,
+    project_id: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ReportSummary]:
+    """Reports, newest first, of one project or of all."""
+    with transaction(service.engine, read_only=True) as session:
+        page = reports.list_page(session, project_id=project_id, limit=limit, cursor=cursor)
+    return Page(items=[ReportSummary.of(report) for report in page.items], next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/{report_id}",
+    summary="Read a report",
+    response_model=Report,
+    responses=READS | NOT_FOUND | {200: {"headers": _HEADERS}, 304: {"description": "The copy at hand is good"}},
+)
+def get_report(service: Reads, report_id: InPath, if_none_match: ETag = None) -> Response:
+    """The report, byte for byte as it was made. With `If-None-Match`, 304 where the copy at hand is the same."""
+    return answer(_get(service, report_id), if_none_match)
+
+
+@router.get("/{report_id}/discrepancies", summary="A report's discrepancies", responses=READS | NOT_FOUND)
+def list_report_discrepancies(service: Reads, report_id: InPath, limit: Limit = 50, cursor: Cursor = None) -> Page[Finding]:
+    """What the report found, in its own order."""
+    found = msgspec.json.decode(_get(service, report_id).body)["discrepancies"]
+    start = 0
+    if cursor is not None:
+        start = next((index for index, it in enumerate(found, 1) if it["id"] == cursor), 0)
+        if not start:
+            raise InvalidRequest(
+                "The cursor is not one of this list's.", parameter="cursor", expected="the next_cursor of an earlier page"
+            )
+    items = found[start : start + limit]
+    return Page(items=items, next_cursor=items[-1]["id"] if start + limit < len(found) else None)
+
+
+@router.get("/{report_id}/evidence", summary="What upstream said of a session", responses=READS | NOT_FOUND)
+def get_evidence(service: Reads, report_id: InPath, session_id: SessionId) -> Evidence:
+    """The session's own rows, from the observations that the report rests on."""
+    with transaction(service.engine, read_only=True) as session:
+        windows = session_evidence(session, reports.get(session, report_id), session_id)
+    return Evidence(report_id=report_id, session_id=session_id, windows=[EvidenceWindow.of(window) for window in windows])
+
+
+@router.get(
+    "/{report_id}/export",
+    summary="Export a report",
+    response_class=Response,
+    responses=READS
+    | NOT_FOUND
+    | {200: {"description": "The file", "content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}}}},
+)
+def export_report(service: Reads, report_id: InPath, format: Annotated[Format, Query()] = Format.JSON) -> Response:  # noqa: A002
+    """The report as a file: its canonical JSON, or a flat CSV for spreadsheets."""
+    report = _get(service, report_id)
+    name = f"reckoner-{report.project_id}-{report.first_day}-{report.last_day}-v{report.version}.{format}"
+    body, media_type = (report.body, "application/json") if format is Format.JSON else (to_csv(report.body), "text/csv")
+    return Response(body, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def answer(report: StoredReport, if_none_match: str | None = None, status: int = 200) -> Response:
+    """The report's own bytes with their strong ETag, or 304."""
+    etag = f'"{report.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if if_none_match and (if_none_match.strip() == "*" or etag in [tag.strip() for tag in if_none_match.split(",")]):
+        return Response(status_code=304, headers=headers)
+    return Response(report.body, status, headers, "application/json")
+
+
+def _get(service: Service, report_id: str) -> StoredReport:
+    with transaction(service.engine, read_only=True) as session:
+        return reports.get(session, report_id)
+
+
+def _minutes(tiers: Any) -> dict[str, str]:
+    return {tier: format_minutes(micro) for tier, micro in tiers.items()}
+
+
+def _instant(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)

@@ -1,0 +1,48 @@
+"""The command `reckoner`: exit 0 when done, 1 when refused or failed with one line on stderr, 2 for wrong usage."""
+
+import sys
+
+import typer
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import logs
+from app.api import problems
+from app.cli import keys, periods, projects, reports, run
+from app.errors import ReckonerError
+from app.insights.errors import InsightsError
+from billing.errors import BillingError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Reconcile Vonage Video usage: align, collect, explain every minute, report.",
+)
+for module in (run, periods, reports):
+    module.register(app)
+app.add_typer(keys.app, name="keys")
+app.add_typer(projects.app, name="projects")
+
+
+def main() -> None:
+    """Run the command line. A failure that is not a defect of ours is one sentence."""
+    logs.configure("console")
+    try:
+        app()
+    except ValidationError as error:
+        _fail("; ".join(_setting(item["loc"], item["msg"]) for item in error.errors(include_input=False)))
+    except (ReckonerError, BillingError, InsightsError, SQLAlchemyError) as error:
+        _fail(problems.problem(error, "").detail)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _setting(path: tuple[int | str, ...], message: str) -> str:
+    name = f"RECKONER_{str(path[0]).upper()}: " if path else ""
+    return name + message.removeprefix("Value error, ")
+
+
+def _fail(sentence: str) -> None:
+    print(f"reckoner: {' '.join(sentence.split())}", file=sys.stderr)  # noqa: T201  the one line that the contract asks for
+    sys.exit(1)

@@ -1,0 +1,107 @@
+"""`reckoner projects`: which projects are reconciled, and on what terms."""
+
+from typing import Annotated
+
+import typer
+
+from app.api import projects as api
+from app.cli.output import AsJson, ProjectId, service, write_json, write_record, write_table
+from app.db import transaction
+from app.errors import InvalidRequest
+from app.flows.projects import import_projects
+from app.insights.client import Credentials, OpenTokCredentials, VonageCredentials
+from app.store import projects
+from billing.model import Basis
+from billing.tiers import KNOWN_PLANS, TierPlan
+
+app = typer.Typer(no_args_is_help=True, help="The projects that are reconciled.")
+
+SecretFile = Annotated[
+    typer.FileText | None, typer.Option(help="A file with the secret, `-` for standard input; without it, you are asked.")
+]
+
+
+@app.command()
+def add(
+    project_id: ProjectId,
+    name: Annotated[str, typer.Option(help="What people call it.")] = "",
+    secret_file: SecretFile = None,
+    application_id: Annotated[str, typer.Option(help="For a Vonage application: its id.")] = "",
+    private_key_file: Annotated[typer.FileText | None, typer.Option(help="For a Vonage application: its private key.")] = None,
+    basis: Annotated[Basis, typer.Option(help="The level that is invoiced.")] = Basis.PROJECT_LEVEL,
+    cross_check: Annotated[bool, typer.Option(help="Whether it has the Advanced Insights add-on.")] = True,
+    tier: Annotated[list[str] | None, typer.Option(help="A tier of its plan, as upstream names it; repeat.")] = None,
+    cycle_anchor_day: Annotated[int, typer.Option(min=1, max=31, help="The day on which billing cycles start.")] = 1,
+    insights_url: Annotated[str | None, typer.Option(help="Upstream's GraphQL address, if not the default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a project. No secret is ever taken from the command line itself, which other users of the machine can read."""
+    credentials: Credentials
+    if application_id or private_key_file:
+        if not (application_id and private_key_file):
+            raise InvalidRequest("A Vonage application needs both --application-id and --private-key-file.")
+        credentials = VonageCredentials(project_id, application_id, private_key_file.read())
+    else:
+        credentials = OpenTokCredentials(project_id, _secret(secret_file, "Project secret"))
+    opened = service()
+    project = projects.Project(
+        project_id,
+        name or project_id,
+        credentials,
+        opened.clock.now(),
+        insights_url=insights_url,
+        basis=basis,
+        cross_check=cross_check,
+        plan=TierPlan.of(tier) if tier else KNOWN_PLANS[0],
+        cycle_anchor_day=cycle_anchor_day,
+    )
+    with transaction(opened.engine) as session:
+        projects.create(session, opened.vault, project)
+    if as_json:
+        write_json(api.Project.of(project))
+    else:
+        write_record(api.Project.of(project))
+
+
+@app.command("list")
+def list_projects(as_json: AsJson = False) -> None:
+    """List the projects."""
+    opened = service()
+    found: list[api.Project] = []
+    cursor: str | None = None
+    with transaction(opened.engine, read_only=True) as session:
+        while True:
+            page = projects.list_page(session, opened.vault, limit=200, cursor=cursor)
+            found += [api.Project.of(project) for project in page.items]
+            if (cursor := page.next_cursor) is None:
+                break
+    if as_json:
+        write_json(found)
+    else:
+        rows = [(it.project_id, it.name, it.basis, it.cross_check, it.cycle_anchor_day) for it in found]
+        write_table(("project", "name", "basis", "cross-check", "cycle starts on"), rows)
+
+
+@app.command("import")
+def import_account(
+    account_key: Annotated[str, typer.Argument(help="The account's API key.")],
+    secret_file: SecretFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add all projects of an account. The account's secret is used once and not kept."""
+    secret = _secret(secret_file, "Account secret")
+    opened = service()
+    result = import_projects(
+        opened.engine, opened.vault, account_key, secret, url=opened.settings.accounts_url, clock=opened.clock
+    )
+    imported = [api.Project.of(project) for project in result.imported]
+    if as_json:
+        write_json(api.Imported(imported=imported, skipped=dict(result.skipped)))
+    else:
+        added = [(it.project_id, f"added: {it.name}") for it in imported]
+        write_table(("project", "what became of it"), [*added, *result.skipped.items()])
+
+
+def _secret(file: typer.FileText | None, prompt: str) -> str:
+    secret: str = file.read().strip() if file else typer.prompt(prompt, hide_input=True)
+    return secret

@@ -1,0 +1,98 @@
+"""`reckoner report` and `reckoner verify`: read what was reconciled, and prove it."""
+
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.api.reports import Format
+from app.cli.output import AsJson, service, write, write_json, write_table
+from app.db import transaction
+from app.flows import verify as proofs
+from app.flows.exports import to_csv
+from app.store import reports
+from app.store.tables import Report
+from billing.tiers import Tier
+
+ReportId = Annotated[str, typer.Argument(help="The report's id.")]
+
+report_app = typer.Typer(no_args_is_help=True, help="Reports: show, export, verify.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(report_app, name="report")
+    app.command("verify")(verify_all)
+
+
+def show_report(report: Report, as_json: bool) -> None:
+    """Print a report: its canonical bytes, or the bridge and the discrepancies for people."""
+    if as_json:
+        write(report.body.decode())
+        return
+    content = json.loads(report.body)
+    tiers = content["tier_plan"]
+    write(content["period"]["explanation"])
+    write(f"Report {report.id}, version {report.version}, sha256 {report.sha256}")
+    labels = [Tier.parse(tier).label for tier in tiers]
+    rows = [
+        (line["step"].replace("_", " "), *(line["minutes"].get(tier, "") for tier in tiers), line["total"])
+        for line in content["bridge"]
+    ]
+    write_table(("minutes", *labels, "total"), rows, title=f"Project {report.project_id}", right=(*labels, "total"))
+    found = sorted(content["discrepancies"], key=lambda it: -abs(Decimal(it["total"])))
+    if found:
+        rows = [(it["code"], it["severity"], it["total"], it["summary"]) for it in found]
+        write_table(("discrepancy", "severity", "minutes", "what it is"), rows, right=("minutes",))
+    write(f"Verdict: {content['verdict']}")
+
+
+@report_app.command()
+def show(report_id: ReportId, as_json: AsJson = False) -> None:
+    """Print a report."""
+    show_report(_get(report_id), as_json)
+
+
+@report_app.command()
+def export(
+    report_id: ReportId,
+    format: Annotated[Format, typer.Option(help="The form.")] = Format.JSON,  # noqa: A002
+    output: Annotated[Path | None, typer.Option(help="The file to write; standard output without it.")] = None,
+) -> None:
+    """Write a report as a file."""
+    report = _get(report_id)
+    content = report.body if format is Format.JSON else to_csv(report.body)
+    if output:
+        output.write_bytes(content)
+    else:
+        sys.stdout.buffer.write(content)
+
+
+@report_app.command()
+def verify(report_id: ReportId, as_json: AsJson = False) -> None:
+    """Make a report again from its observations and compare it byte for byte; exit 1 if it differs."""
+    _tell(proofs.verify(service().engine, report_id), f"The report {report_id} is exactly what its observations give.", as_json)
+
+
+def verify_all(as_json: AsJson = False) -> None:
+    """Check every payload's hash and make every report again; exit 1 if anything differs."""
+    _tell(proofs.verify_all(service().engine), "Every payload and every report is what its hash says.", as_json)
+
+
+def _tell(findings: list[str], good: str, as_json: bool) -> None:
+    if as_json:
+        write_json({"verified": not findings, "findings": findings})
+    elif not findings:
+        write(good)
+    if findings:
+        for sentence in findings if not as_json else ():
+            typer.echo(sentence, err=True)
+        raise typer.Exit(1)
+
+
+def _get(report_id: str) -> Report:
+    with transaction(service().engine, read_only=True) as session:
+        return reports.get(session, report_id)

@@ -1,0 +1,61 @@
+"""`reckoner serve`, `worker`, `migrate`, `settings`: running the service."""
+
+import signal
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app import logs
+from app.cli.output import AsJson, service, write, write_json, write_table
+from app.db import upgrade
+from app.main import create_app, jobs_worker
+from app.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (serve, worker, migrate, settings):
+        app.command()(command)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Instead of RECKONER_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of RECKONER_PORT; 0 takes a free one.")] = None,
+    jobs: Annotated[bool, typer.Option(help="Whether to run the jobs too; without, `reckoner worker` does.")] = True,
+) -> None:
+    """Serve REST, and run the jobs in the same process."""
+    given = service().settings
+    logs.configure(given.log_format)
+    with socket.create_server((host or given.host, given.port if port is None else port), backlog=2048) as listener:
+        address, taken = listener.getsockname()[:2]
+        write(f"Reckoner listens on http://{address}:{taken}")
+        config = uvicorn.Config(create_app(given, worker=jobs), log_config=None, access_log=False, server_header=False)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def worker() -> None:
+    """Run the jobs without REST. One process of an installation may do so."""
+    opened = service()
+    logs.configure(opened.settings.log_format)
+    with jobs_worker(opened):
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    upgrade(Settings().database_url)
+    write("The database has the newest schema.")
+
+
+def settings(as_json: AsJson = False) -> None:
+    """List every setting with its value, where that comes from, and its default; secrets are masked."""
+    rows = list(Settings().describe())
+    if as_json:
+        write_json(rows)
+    else:
+        write_table(
+            ("setting", "value", "source", "default", "what it is"),
+            [(it.name, it.value, it.source, it.default, it.description) for it in rows],
+        )
