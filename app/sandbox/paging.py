@@ -72,9 +72,9 @@ def _offset(collection: str, cursor: object) -> int:
 
 @dataclass
 class Asked:
-    """What a query asks for: its operations as (project id, operation), and its nodes, counted as asked for."""
+    """What a query asks for: its operations as (project id, operation), each once, and its nodes, counted as asked for."""
 
-    operations: list[tuple[str, str]] = field(default_factory=list)
+    operations: set[tuple[str, str]] = field(default_factory=set)
     nodes: int = 0
 
 
@@ -105,7 +105,7 @@ def asked(document: DocumentNode, operation_name: str | None, given: Mapping[str
                     count = min(count, around * len(ids))
                 result.nodes += count
             if name in ("projectData", "sessionSummaries", "sessions"):
-                result.operations.append((project_id, name))
+                result.operations.add((project_id, name))
             walk(node.selection_set, count, str(arguments["projectId"]) if "projectId" in arguments else project_id)
 
     walk(operation.selection_set, 1, "")

@@ -43,10 +43,11 @@ def application(upstream: Upstream) -> Starlette:
 
 
 def serve(dataset: Dataset, now: datetime, host: str = "127.0.0.1", port: int = 0) -> None:
-    """Serve a dataset until interrupted, the clock starting at `now`. Prints the address, with the port chosen where it is 0."""
+    """Serve a dataset until interrupted, the clock starting at `now`; prints the address, with the port chosen for 0."""
     upstream = Upstream(dataset, MovableClock(now))
     with closing(socket.create_server((host, port))) as listener:
-        print(f"Sandbox at {_url(listener)}, its clock at {upstream.clock.now().isoformat()}", file=sys.stdout, flush=True)  # noqa: T201
+        sys.stdout.write(f"Sandbox at {_url(listener)}, its clock at {now.isoformat()}\n")
+        sys.stdout.flush()
         _server(upstream).run([listener])
 
 
@@ -65,7 +66,7 @@ def running(upstream: Upstream, host: str = "127.0.0.1") -> Iterator[str]:
 
 
 def _server(upstream: Upstream) -> uvicorn.Server:
-    return uvicorn.Server(uvicorn.Config(application(upstream), log_level="warning", access_log=False))
+    return uvicorn.Server(uvicorn.Config(application(upstream), log_level="warning", access_log=False, lifespan="off"))
 
 
 def _url(listener: socket.socket) -> str:

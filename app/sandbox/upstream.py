@@ -130,7 +130,7 @@ class Upstream:
             return _json(403, {"code": refusal.code, "message": refusal.message})
         if refused := self._limited(f"{caller.kind} {caller.key}", now):
             return refused
-        fault = self._count([("", "projects")])
+        fault = self._count({("", "projects")})
         listed = [_listed(record.project) for record in self.dataset.projects.values()]
         if project_id:
             one = next((project for project in listed if project["id"] == project_id), None)
@@ -161,7 +161,7 @@ class Upstream:
             wait = ceil((stamps[0] + WINDOW - now).total_seconds())
         return _json(429, {"message": "Too many requests"}, {"Retry-After": str(wait)})
 
-    def _count(self, operations: list[tuple[str, str]]) -> Http | None:
+    def _count(self, operations: set[tuple[str, str]]) -> Http | None:
         """Count these calls, each (project id, operation); returns the fault planted for one of them."""
         found = None
         with self._lock:
