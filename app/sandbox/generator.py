@@ -4,6 +4,7 @@ Every instant is a multiple of 3 ms, so every figure is a whole number of micro-
 60 µs, and any number of participants during 3 ms is a multiple of it).
 """
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from random import Random
