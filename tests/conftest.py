@@ -14,11 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from app import db
+
+# The first example of a test pays for imports and caches, and the machine may be busy: time is no finding here.
+hypothesis.settings.register_profile("reckoner", deadline=None)
+hypothesis.settings.load_profile("reckoner")
 
 
 def pytest_configure(config: pytest.Config) -> None:
