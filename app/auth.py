@@ -114,10 +114,10 @@ class Vault:
         key_id, _, sealed = stored.partition(".")
         if key_id != self._id:
             raise Unavailable("The stored credentials were encrypted with another RECKONER_SECRET_KEY.")
-        raw = urlsafe_b64decode(sealed)
         try:
+            raw = urlsafe_b64decode(sealed)
             return self._cipher.decrypt(raw[:12], raw[12:], context.encode()).decode()
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise Unavailable("The stored credentials are damaged or belong to another project.") from None
 
 

@@ -10,9 +10,9 @@ from sqlmodel import Session, select
 
 from app.auth import Vault
 from app.errors import Conflict, NotFound
-from app.insights.client import Credentials, OpenTokCredentials, VonageCredentials
+from app.insights.tokens import Credentials, OpenTokCredentials, VonageCredentials
 from app.store.paging import Page, page
-from app.store.tables import ProjectRow
+from app.store.tables import ProjectRow, add_missing
 from billing.errors import InvalidSetting
 from billing.model import Basis, ProjectTerms, Tolerance
 from billing.tiers import KNOWN_PLANS, TierPlan
@@ -47,7 +47,7 @@ class Project:
             raise InvalidSetting(
                 "the tolerance is out of its range", pointer="/tolerance/minutes", expected="minutes from 0 to 1000"
             )
-        if not 0 <= self.tolerance.relative <= MAX_TOLERANCE.relative:
+        if not self.tolerance.relative.is_finite() or not 0 <= self.tolerance.relative <= MAX_TOLERANCE.relative:
             raise InvalidSetting(
                 "the tolerance is out of its range", pointer="/tolerance/relative", expected="a part from 0 to 0.1"
             )
@@ -59,22 +59,20 @@ class Project:
 
 def create(session: Session, vault: Vault, project: Project) -> Project:
     """Keep a new project. Raises Conflict if it is there already."""
-    if session.get(ProjectRow, project.project_id):
+    if not add_missing(session, _row(vault, project)):
         raise Conflict(f"The project {project.project_id} is there already.")
-    session.add(_row(vault, project))
-    session.flush()
     return project
 
 
 def get(session: Session, vault: Vault, project_id: str) -> Project:
     """The project of that id. Raises NotFound."""
-    return _value(vault, _found(session, project_id))
+    return _value(vault, _found(session.get(ProjectRow, project_id), project_id))
 
 
 def update(session: Session, vault: Vault, project_id: str, **changes: Any) -> Project:
     """Change some of its fields; reports that exist stay as they are. Raises NotFound or InvalidSetting."""
-    row = _found(session, project_id)
-    project = replace(_value(vault, row), **changes)
+    row = session.get(ProjectRow, project_id, with_for_update={"key_share": True})  # two changes at once follow each other
+    project = replace(_value(vault, _found(row, project_id)), **changes)
     session.merge(_row(vault, project))
     session.flush()
     return project
@@ -88,10 +86,10 @@ def list_page(session: Session, vault: Vault, *, limit: int, cursor: str | None 
     return Page([_value(vault, row) for row in rows], next_cursor)
 
 
-def _found(session: Session, project_id: str) -> ProjectRow:
-    if row := session.get(ProjectRow, project_id):
-        return row
-    raise NotFound(f"There is no project {project_id}.")
+def _found(row: ProjectRow | None, project_id: str) -> ProjectRow:
+    if row is None:
+        raise NotFound(f"There is no project {project_id}.")
+    return row
 
 
 def _value(vault: Vault, row: ProjectRow) -> Project:
