@@ -7,7 +7,15 @@ from typing import Any, Literal
 import structlog
 
 
-def configure(log_format: Literal["console", "json"]) -> None:
+class _Stderr(logging.StreamHandler[Any]):
+    """Writes to whatever standard error is at that moment: tests and progress bars exchange it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def configure(log_format: Literal["console", "json"], level: int = logging.INFO) -> None:
     """Send structlog's events and the standard library's records (uvicorn, SQLAlchemy, httpx) to stderr in one format.
 
     Standard output stays free for what a command prints. httpx's own lines, which hold whole addresses, are kept to warnings.
@@ -27,15 +35,15 @@ def configure(log_format: Literal["console", "json"]) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.handlers[:] = [*(it for it in root.handlers if not isinstance(it, _Stderr)), handler]
+    root.setLevel(level)
     for noisy in ("httpx", "httpcore", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):

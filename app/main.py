@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 
-from app import auth
+from app import auth, logs
 from app.api import (
     collections,
     development,
@@ -44,6 +44,7 @@ def jobs_worker(service: Service) -> Worker:
 
 def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
     """The service, ready to be served; it opens the database when it starts, and with `worker` runs the jobs too."""
+    logs.configure(settings.log_format)
     service = Service.of(settings)
 
     @asynccontextmanager

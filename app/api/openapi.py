@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,27 @@ _IDEMPOTENCY_KEY = {
 
 
 def describe(app: FastAPI) -> None:
-    """Complete the application's OpenAPI document."""
-    document = app.openapi()
-    recorded = json.loads(EXAMPLES.read_text())
-    for method, operation in operations(document):
-        if method == "post":
-            operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
-        example = recorded.get(operation["operationId"])
-        if example is None:
-            continue
-        if "request" in example:
-            operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
-        for status, body in example["answers"].items():
-            operation["responses"][status]["content"]["application/json"]["example"] = body
+    """Let the application's OpenAPI document be the complete one; it is made when it is first asked for."""
+    plain = app.openapi
+
+    @cache
+    def complete() -> dict[str, Any]:
+        document = plain()
+        recorded = json.loads(EXAMPLES.read_text())
+        for method, operation in operations(document):
+            if method == "post":
+                operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+            _illustrate(operation, recorded.get(operation["operationId"], {}))
+        return document
+
+    app.openapi = complete  # type: ignore[method-assign]  # FastAPI documents this way of extending it
+
+
+def _illustrate(operation: dict[str, Any], example: dict[str, Any]) -> None:
+    if "request" in example:
+        operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
+    for status, body in example.get("answers", {}).items():
+        operation["responses"][status]["content"]["application/json"]["example"] = body
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

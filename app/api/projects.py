@@ -66,9 +66,11 @@ class Terms(Strict):
 
     insights_url: HttpUrl | None = Field(None, max_length=500, description="Upstream's GraphQL address, if not the default")
     basis: Basis = Field(Basis.PROJECT_LEVEL, description="The level that is invoiced")
-    cross_check: bool = Field(True, description="False for a project without the Advanced Insights add-on")
+    cross_check: bool = Field(True, strict=True, description="False for a project without the Advanced Insights add-on")
     tier_plan: Plan = Field(list(KNOWN_PLANS[0].fields), validate_default=True)
-    cycle_anchor_day: Annotated[int, Field(ge=1, le=31, description="The day of the month on which billing cycles start")] = 1
+    cycle_anchor_day: Annotated[
+        int, Field(strict=True, ge=1, le=31, description="The day of the month on which billing cycles start")
+    ] = 1
     tolerance: ToleranceTerms = ToleranceTerms()
 
 

@@ -41,7 +41,7 @@ class NewReconciliation(Strict):
 
     project_id: ProjectId
     period: Period
-    collect: bool = Field(True, description="Whether to ask upstream anew first")
+    collect: bool = Field(True, strict=True, description="Whether to ask upstream anew first")
 
 
 @router.post(

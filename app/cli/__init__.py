@@ -1,5 +1,6 @@
 """The command `reckoner`: exit 0 when done, 1 when refused or failed with one line on stderr, 2 for wrong usage."""
 
+import logging
 import sys
 
 import typer
@@ -8,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import logs
 from app.api import problems
-from app.cli import keys, periods, projects, reports, run
+from app.cli import keys, periods, projects, reports, run, sandbox
 from app.errors import ReckonerError
 from app.insights.errors import InsightsError
 from billing.errors import BillingError
@@ -19,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     help="Reconcile Vonage Video usage: align, collect, explain every minute, report.",
 )
-for module in (run, periods, reports):
+for module in (run, sandbox, periods, reports):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
@@ -27,7 +28,7 @@ app.add_typer(projects.app, name="projects")
 
 def main() -> None:
     """Run the command line. A failure that is not a defect of ours is one sentence."""
-    logs.configure("console")
+    logs.configure("console", logging.ERROR)  # a command prints what it has to say; `serve` and `worker` log everything
     try:
         app()
     except ValidationError as error:

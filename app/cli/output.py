@@ -39,8 +39,9 @@ def service() -> Service:
 
 
 def write(text: str) -> None:
-    """Print text as it is."""
+    """Print text as it is, at once."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
 
 
 def write_json(value: Any) -> None:

@@ -27,7 +27,6 @@ def serve(
 ) -> None:
     """Serve REST, and run the jobs in the same process."""
     given = service().settings
-    logs.configure(given.log_format)
     with socket.create_server((host or given.host, given.port if port is None else port), backlog=2048) as listener:
         address, taken = listener.getsockname()[:2]
         write(f"Reckoner listens on http://{address}:{taken}")

@@ -1,0 +1,44 @@
+"""The service in the test's process, on a new database, with an API key of every scope."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app import auth
+from app.db import transaction
+from app.main import create_app
+from app.settings import Settings
+
+NOW = datetime(2026, 11, 5, 20, tzinfo=UTC)
+ADMIN = "rk_bootstrap-of-the-tests"
+
+
+@pytest.fixture
+def settings(sqlite_url: str) -> Settings:
+    return Settings(database_url=sqlite_url, bootstrap_key=ADMIN, now=NOW, _env_file=None)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """A client with the admin's key."""
+    with TestClient(create_app(settings)) as client:
+        client.headers["Authorization"] = f"Bearer {ADMIN}"
+        yield client
+
+
+@pytest.fixture
+def key(client: TestClient) -> Callable[..., dict[str, str]]:
+    """Makes headers with a key of these scopes."""
+
+    def make(*scopes: str) -> dict[str, str]:
+        with transaction(client.app.state.service.engine) as session:
+            return {"Authorization": f"Bearer {auth.create_key(session, 'test', scopes, NOW)[1]}"}
+
+    return make
+
+
+@pytest.fixture
+def new_project() -> dict[str, object]:
+    return {"project_id": "100", "name": "Acme", "credentials": {"kind": "opentok", "secret": "project-secret"}}

@@ -1,0 +1,118 @@
+"""Projects: what is kept, what is answered, what is refused."""
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from app.db import transaction
+
+PLAN = ["from1To2Publishers", "from3To6Publishers", "from7To8Publishers", "from9To10Publishers"]
+PLAN += ["from11To35Publishers", "from36PlusPublishers"]
+
+
+def test_a_new_project_has_the_defaults_of_the_contract(client: TestClient, new_project) -> None:
+    response = client.post("/v1/projects", json=new_project)
+    assert response.status_code == 201
+    body = response.json()
+    assert body.pop("created_at").startswith("2026-11-05T20:00:0")
+    assert body == {
+        "project_id": "100",
+        "name": "Acme",
+        "credentials": {"kind": "opentok"},
+        "insights_url": None,
+        "basis": "project_level",
+        "cross_check": True,
+        "tier_plan": PLAN,
+        "cycle_anchor_day": 1,
+        "tolerance": {"minutes": "0.010000", "relative": "0.000001"},
+    }
+    assert client.get(response.headers["location"]).json() == response.json()
+
+
+def test_a_secret_is_never_answered_nor_kept_in_clear(client: TestClient, new_project) -> None:
+    answers = [
+        client.post("/v1/projects", json=new_project, headers={"Idempotency-Key": "k"}),
+        client.get("/v1/projects"),
+        client.get("/v1/projects/100"),
+        client.patch("/v1/projects/100", json={"credentials": {"kind": "opentok", "secret": "project-secret"}}),
+    ]
+    assert all(answer.is_success and "project-secret" not in answer.text for answer in answers)
+    with transaction(client.app.state.service.engine) as session:
+        for table in ("projects", "idempotency_keys"):
+            rows = session.execute(text(f"SELECT * FROM {table}")).all()
+            assert rows
+            assert "project-secret" not in str(rows)
+
+
+def test_a_change_touches_what_it_states_and_nothing_else(client: TestClient, new_project) -> None:
+    before = client.post("/v1/projects", json=new_project).json()
+    change = {
+        "basis": "meeting_level",
+        "tolerance": {"minutes": "0.5"},
+        "tier_plan": ["from11To35Publishers", "from1To10Publishers", "from36PlusPublishers"],
+        "insights_url": "https://insights.example.org/graphql",
+    }
+    after = client.patch("/v1/projects/100", json=change).json()
+    assert after == before | {
+        "basis": "meeting_level",
+        "tolerance": {"minutes": "0.500000", "relative": "0.000001"},
+        "tier_plan": ["from1To10Publishers", "from11To35Publishers", "from36PlusPublishers"],
+        "insights_url": "https://insights.example.org/graphql",
+    }
+    assert client.patch("/v1/projects/100", json={"insights_url": None}).json()["insights_url"] is None
+    assert client.patch("/v1/projects/100", json={}).json()["basis"] == "meeting_level"
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"project_id": "101"}, "/project_id"),
+        ({"name": None}, "/name"),
+        ({"name": ""}, "/name"),
+        ({"name": "a\u0000b"}, "/name"),
+        ({"cycle_anchor_day": 0}, "/cycle_anchor_day"),
+        ({"cycle_anchor_day": "1"}, "/cycle_anchor_day"),
+        ({"cross_check": "yes"}, "/cross_check"),
+        ({"basis": "both"}, "/basis"),
+        ({"tolerance": {"minutes": "1000.5"}}, "/tolerance/minutes"),
+        ({"tolerance": {"minutes": 0.01}}, "/tolerance/minutes"),
+        ({"tolerance": {"relative": "0.2"}}, "/tolerance/relative"),
+        ({"tier_plan": []}, "/tier_plan"),
+        ({"tier_plan": ["from1To2Publishers", "from2PlusPublishers"]}, "/tier_plan"),
+        ({"insights_url": "file:///etc/passwd"}, "/insights_url"),
+        ({"insights_url": "https://user:secret@example.org/"}, "/insights_url"),
+        ({"credentials": {"kind": "vonage", "secret": "x"}}, "/credentials/vonage/application_id"),
+        ({"credentials": {"kind": "other"}}, "/credentials"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_pointer(client: TestClient, new_project, change, pointer: str) -> None:
+    client.post("/v1/projects", json=new_project)
+    before = client.get("/v1/projects/100").json()
+    response = client.patch("/v1/projects/100", json=change)
+    assert response.status_code == 422, response.text
+    assert pointer in [error["pointer"] for error in response.json()["errors"]]
+    assert client.get("/v1/projects/100").json() == before
+
+
+def test_a_list_goes_page_by_page_newest_first(client: TestClient, new_project) -> None:
+    for number in range(5):
+        client.post("/v1/projects", json=new_project | {"project_id": str(number)})
+    seen: list[str] = []
+    query: dict[str, object] = {"limit": 2}
+    while True:
+        page = client.get("/v1/projects", params=query).json()
+        seen += [item["project_id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == ["4", "3", "2", "1", "0"]
+
+
+@pytest.mark.parametrize("address", ["/v1/projects", "/v1/reports", "/v1/jobs", "/v1/discrepancies"])
+@pytest.mark.parametrize(
+    "query", [{"cursor": "nonsense"}, {"cursor": "\x00"}, {"cursor": ""}, {"limit": 0}, {"limit": 201}, {"limit": "x"}]
+)
+def test_a_bad_page_is_refused_by_name(client: TestClient, address: str, query: dict[str, object]) -> None:
+    response = client.get(address, params=query)
+    assert response.status_code == 422
+    assert [error["parameter"] for error in response.json()["errors"]] == list(query)

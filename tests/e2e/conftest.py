@@ -1,0 +1,107 @@
+"""The product as its user runs it: the sandbox and the service in processes of their own, on free ports, with the worked period."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+RECKONER = Path(sys.executable).with_name("reckoner")
+DATASET = Path(__file__).parents[1] / "scenarios" / "worked-period.json"
+NOW = "2026-11-05T20:00:00Z"
+"""Noon in California, four days after the worked period: its days are final, its meetings are kept, no maintenance."""
+PERIOD = {"first_day": "2026-10-31", "last_day": "2026-11-01"}
+ADMIN = "rk_bootstrap-of-the-tests"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A folder with a database, the environment of its processes, and the two addresses."""
+
+    folder: Path
+    environment: dict[str, str]
+    sandbox: str
+    url: str
+
+    def run(self, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        environment = self.environment | settings
+        return subprocess.run(
+            [RECKONER, *arguments], cwd=self.folder, env=environment, input=stdin, capture_output=True, text=True, timeout=60
+        )
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=90)
+
+
+@contextmanager
+def started(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[str]:
+    """A process that serves, until the end of the block; gives the address that it printed. It must end by itself, and well."""
+    with (folder / f"{arguments[0]}.log").open("w") as log:
+        process = subprocess.Popen(
+            [RECKONER, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            line = process.stdout.readline()
+            assert (found := re.search(r"http://[\d.]+:\d+", line)), (line, (folder / f"{arguments[0]}.log").read_text())
+            yield found[0]
+        finally:
+            process.terminate()
+            process.stdout.close()
+            process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The sandbox and the service, running."""
+    folder = tmp_path_factory.mktemp("installation")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RECKONER_")}
+    with started(folder, environment, "sandbox", "--dataset", str(DATASET), "--now", NOW) as sandbox:
+        environment |= {
+            "RECKONER_INSIGHTS_URL": f"{sandbox}/graphql",
+            "RECKONER_ACCOUNTS_URL": f"{sandbox}/v2/project",
+            "RECKONER_BOOTSTRAP_KEY": ADMIN,
+            "RECKONER_SECRET_KEY": "2b7e151628aed2a6abf7158809cf4f3c",
+            "RECKONER_LOG_FORMAT": "json",
+            "RECKONER_NOW": NOW,
+        }
+        with started(folder, environment, "serve", "--port", "0") as url:
+            yield Installation(folder, environment, sandbox, url)
+
+
+@pytest.fixture(scope="session")
+def dataset() -> dict[str, Any]:
+    return json.loads(DATASET.read_text())
+
+
+@pytest.fixture(scope="session")
+def project(installation: Installation, dataset: dict[str, Any]) -> str:
+    """The worked period's project, added over REST."""
+    with installation.client() as client:
+        listed = dataset["projects"][0]
+        credentials = {"kind": "opentok", "secret": listed["secret"]}
+        body = {"project_id": listed["id"], "name": listed["name"], "credentials": credentials}
+        assert client.post("/v1/projects", json=body).status_code == 201
+    return str(listed["id"])
+
+
+@pytest.fixture(scope="session")
+def report(installation: Installation, project: str) -> dict[str, Any]:
+    """The worked period's report, made over REST while the client waited."""
+    with installation.client() as client:
+        response = client.post(
+            "/v1/reconciliations", json={"project_id": project, "period": PERIOD}, headers={"Prefer": "wait=60"}
+        )
+    assert response.status_code == 201, response.text
+    assert response.headers["preference-applied"] == "wait=60"
+    content = response.json()
+    assert response.headers["location"] == f"/v1/reports/{content['id']}"
+    return content
