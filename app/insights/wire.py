@@ -115,9 +115,10 @@ def daily_usage(body: bytes, tiers: Sequence[str], period: BillingPeriod) -> Dai
                 path=f"{path}/intervalStart",
                 expected=f"a Pacific midnight from {period.first_day} to {period.last_day}",
             )
+        minutes = metric.usage.participant_minutes
         try:
             usage = DailyUsage(
-                tiers={name: micro_minutes(getattr(metric.usage.participant_minutes, name), name) for name in fields},
+                tiers={name: micro_minutes(getattr(minutes, name), f"participantMinutes/{name}") for name in fields},
                 usage={name: micro_minutes(getattr(metric.usage, name), name) for name in OTHER_USAGE},
             )
         except InvalidMinutes as error:

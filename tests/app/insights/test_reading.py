@@ -5,14 +5,14 @@ from itertools import pairwise
 from unittest import mock
 
 import pytest
-from app.sandbox.paging import asked
 from graphql import parse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.insights import queries
 from app.insights.client import InsightsClient, MeetingRef
 from app.insights.queries import MAX_NODES, DetailAsk, More
+from app.sandbox.paging import asked
 from app.store.payloads import decode_details, decode_meetings, meeting_rows
 from billing.facts import LIVE, key64
 from billing.period import BillingPeriod, day_start
@@ -63,6 +63,7 @@ def test_further_meetings_of_several_sessions_are_asked_for_together():
     assert answer.requests == 5
 
 
+@settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 10), st.integers(1, 3))
 def test_the_payload_does_not_depend_on_the_size_of_the_pages(sessions, meetings, per_query):
     inner = upstream()
@@ -73,6 +74,7 @@ def test_the_payload_does_not_depend_on_the_size_of_the_pages(sessions, meetings
     assert (paged.payload.sha256, paged.crossers, paged.live) == (whole.payload.sha256, whole.crossers, whole.live)
 
 
+@settings(max_examples=20)
 @given(st.integers(1, 8), st.integers(1, 3))
 def test_details_do_not_depend_on_the_size_of_the_pages(people, per_query):
     inner = upstream()
