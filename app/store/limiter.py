@@ -2,7 +2,7 @@
 
 Upstream allows fewer than 100 requests in any 30 s for an API key, and for an address (support article). A request reserves the
 next instant at which it may leave, in one short transaction, and then sleeps until then: nobody polls, and whoever came first
-leaves first. The time is the machine's, never the simulated clock's.
+leaves first. Upstream counts in real time, so the clock is the machine's, or that of the sandbox where time is simulated.
 """
 
 import time
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy.engine import Engine
 from sqlmodel import col, select
 
+from app.clock import Clock, SystemClock
 from app.db import transaction
 from app.store.tables import RequestWindow, add_missing
 
@@ -26,14 +27,15 @@ _HORIZON = 10  # windows: no queue is longer, so a reservation beyond it was mad
 class DatabaseLimiter:
     """An `app.insights.limits.Limiter` for every process that shares the engine's database."""
 
-    def __init__(self, engine: Engine, *, limit: int = LIMIT, window: float = WINDOW) -> None:
+    def __init__(self, engine: Engine, *, clock: Clock | None = None, limit: int = LIMIT, window: float = WINDOW) -> None:
         self._engine = engine
+        self._clock = clock or SystemClock()
         self._limit = limit
         self._window = int(window * _MICRO)
 
     def acquire(self, key: str) -> None:
         """Block until one more request with this API key may leave. A process killed meanwhile only wastes its place."""
-        time.sleep(max(0.0, self._reserve(key) / _MICRO - time.time()))
+        time.sleep(max(0, self._reserve(key) - self._now()) / _MICRO)
 
     def _reserve(self, key: str) -> int:
         scopes = ("address", f"key:{key}")  # always locked in this order, so that no two wait for each other
@@ -44,7 +46,7 @@ class DatabaseLimiter:
                 session.exec(select(RequestWindow).where(col(RequestWindow.scope) == scope).with_for_update()).one()
                 for scope in scopes
             ]
-            now = int(time.time() * _MICRO)
+            now = self._now()
             taken = [
                 [stamp for stamp in row.stamps if now - self._window < stamp < now + _HORIZON * self._window] for row in rows
             ]
@@ -54,6 +56,9 @@ class DatabaseLimiter:
             for row, stamps in zip(rows, taken, strict=True):
                 row.stamps = sorted([*stamps, at])
         return at
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp() * _MICRO)
 
     def _fits(self, stamps: Sequence[int], at: int) -> bool:
         """Whether no window that holds `at` would hold more than the limit."""
