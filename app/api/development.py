@@ -1,10 +1,10 @@
 """For demonstrations, only while RECKONER_NOW is set: move the clock of the service."""
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from app.api.access import Administers, Operation
-from app.api.schemas import WRITES, Instant, Strict
+from app.api.schemas import WRITES, Instant, InstantGiven, Strict
 from app.clock import MovableClock
 
 router = APIRouter(prefix="/development", tags=["development"], route_class=Operation)
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/development", tags=["development"], route_class=Oper
 class Setting(Strict):
     """Where to set the clock to."""
 
-    now: AwareDatetime
+    now: InstantGiven
 
 
 class Clock(BaseModel):

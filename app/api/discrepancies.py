@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.api.access import Operation, Reads, Reconciles
 from app.api.schemas import (
@@ -15,6 +15,7 @@ from app.api.schemas import (
     Cursor,
     Day,
     Instant,
+    InstantGiven,
     Limit,
     Minutes,
     Page,
@@ -78,7 +79,7 @@ class Change(Changes):
     status: Status = Status.OPEN
     note: str = Field("", max_length=4000, pattern=r"^[^\x00]*$")
     assignee: str = Field("", max_length=200, pattern=PRINTABLE)
-    ignore_until: AwareDatetime | None = Field(None, description="Only with the status `ignored`; then it is open again")
+    ignore_until: InstantGiven | None = Field(None, description="Only with the status `ignored`; then it is open again")
 
 
 def _fields(row: Stored) -> dict[str, Any]:

@@ -4,6 +4,7 @@ An answer never repeats what was sent (it may hold a secret) and never tells of 
 under the same request id.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import Match
 
 from app import errors
 from app.insights.errors import InsightsError
@@ -172,8 +172,7 @@ def install(app: FastAPI) -> None:
 
     def handle(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            methods = [method for method in ("GET", "POST", "PATCH") if _takes(app, request, method)]
-            error = HTTPException(405, headers={"Allow": ", ".join(methods)})
+            error = HTTPException(405, headers={"Allow": ", ".join(_methods(app, request.url.path))})
         return answer(error, request.scope["state"]["request_id"])
 
     kinds: list[type[Exception]] = [HTTPException, *_STATUS]
@@ -181,6 +180,9 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handle)
 
 
-def _takes(app: FastAPI, request: Request, method: str) -> bool:
-    """Whether any route takes this method here: a route knows only its own, and an address may have several."""
-    return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in app.routes)
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """All methods of an address: a route knows only its own. What is not documented is a page."""
+    for template, operations in app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return sorted(method.upper() for method in operations)
+    return ["GET"]

@@ -32,7 +32,7 @@ _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,4})\s*(?:$|,|;)", re.IGNORECASE)
 
 Prefer = Annotated[
     str | None,
-    Header(max_length=200, description="`wait=60`: answer the report if it is made within so many seconds (at most 60)"),
+    Header(description="`wait=60`: answer the report if it is made within so many seconds (at most 60)"),
 ]
 
 

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from app.api import problems
-from billing.period import AlignedPeriod, parse_period, resolve
+from billing.period import AlignedPeriod, parse_instant, parse_period, resolve
 
 T = TypeVar("T")
 
@@ -62,9 +62,12 @@ _INSTANT = {
     "description": "An ISO-8601 instant with an offset, or epoch seconds (10 digits or fewer) or milliseconds",
     "oneOf": [
         {"type": "string", "minLength": 1, "maxLength": 64},
-        {"type": "integer", "minimum": 0, "maximum": 9_999_999_999_999},
+        {"type": "integer", "minimum": 1_167_609_600, "maximum": 2_145_916_799_999},
     ],
+    "examples": ["2026-10-01T07:00:00Z"],
 }
+InstantGiven = Annotated[Any, AfterValidator(parse_instant), WithJsonSchema(_INSTANT)]
+"""An instant of a body, from 2007 to 2037; its value is a datetime in UTC."""
 _ALIGNMENT = {"enum": ["cover", "within", "nearest", "strict"], "default": "cover"}
 _FORMS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("A calendar month", {"month": {"type": "string", "pattern": MONTH}}, ["month"]),
