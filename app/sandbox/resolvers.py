@@ -28,6 +28,7 @@ from app.sandbox.tokens import Caller
 from billing.errors import InvalidPeriod
 from billing.period import parse_instant
 
+SCHEMA = files("app.sandbox").joinpath("schema.graphql").read_text()
 MOST_TOKENS = 10_000
 # Clients declare `Int!` and `String!` variables for our scalars (seen), so that rule alone is left out. What the variable
 # holds then reaches a resolver as it is, and is read there.
@@ -60,8 +61,7 @@ def schema() -> GraphQLSchema:
     for scalar in (date, keyword):
         # Only the literal shows an epoch past 32 bits, or a bare word.
         scalar.set_literal_parser(value_from_ast_untyped)
-    source = files("app.sandbox").joinpath("schema.graphql").read_text()
-    executable = make_executable_schema(source, _query, _project, _session_data, date, keyword)
+    executable = make_executable_schema(SCHEMA, _query, _project, _session_data, date, keyword)
     for described in executable.type_map.values():
         for field in described.fields.values() if isinstance(described, GraphQLObjectType) else ():
             for name, argument in field.args.items():

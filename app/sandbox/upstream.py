@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
+from html import escape
 from importlib.resources import files
 from math import ceil
 from threading import Lock
@@ -17,9 +18,10 @@ from graphql import GraphQLError, execute_sync
 from app.clock import MovableClock
 from app.sandbox.datafile import Http, Project, microseconds
 from app.sandbox.dataset import Dataset
+from app.sandbox.execution import RowExecutor
 from app.sandbox.paging import Asked, asked
 from app.sandbox.refusals import Refusal
-from app.sandbox.resolvers import Context, document, schema
+from app.sandbox.resolvers import SCHEMA, Context, document, schema
 from app.sandbox.tokens import REST_LIFE, verify
 from billing.errors import InvalidPeriod
 from billing.period import ZONE, parse_instant
@@ -78,8 +80,8 @@ class Upstream:
             return self._graphql(headers, body, address)
         if method == "GET" and (path == "/v2/project" or path.startswith("/v2/project/")):
             return self._projects(headers, path.removeprefix("/v2/project").strip("/"), address)
-        if path == "/sandbox/clock" and method == "POST":
-            return self._move_clock(body)
+        if path == "/sandbox/clock" and method in ("GET", "POST"):
+            return self._clock(body if method == "POST" else None)
         if path == "/" and method == "GET":
             return Answer(200, _explorer(), {"Content-Type": "text/html; charset=utf-8"})
         if path in ("/", "/graphql", "/sandbox/clock") or path.startswith("/v2/project"):
@@ -111,6 +113,7 @@ class Upstream:
                     context_value=context,
                     variable_values=request.variables,
                     operation_name=request.operation_name,
+                    executor_class=RowExecutor,
                 )
                 answer = _answer(result.data, result.errors or [])
         except GraphQLError as error:
@@ -139,14 +142,16 @@ class Upstream:
             answer = _json(200, listed)
         return _fail(answer, fault) if fault else answer
 
-    def _move_clock(self, body: bytes) -> Answer:
-        moment = _read(body, _Moment)
-        if isinstance(moment, Answer):
-            return moment
-        try:
-            self.clock.move(parse_instant(moment.now, "/now"))
-        except InvalidPeriod as error:
-            return _json(400, {"message": f"/now: {error.message}; expected {error.expected}"})
+    def _clock(self, body: bytes | None) -> Answer:
+        """What time it is, after moving the clock where a body says so."""
+        if body is not None:
+            moment = _read(body, _Moment)
+            if isinstance(moment, Answer):
+                return moment
+            try:
+                self.clock.move(parse_instant(moment.now, "/now"))
+            except InvalidPeriod as error:
+                return _json(400, {"message": f"/now: {error.message}; expected {error.expected}"})
         return _json(200, {"now": self.clock.now().isoformat().replace("+00:00", "Z")})
 
     def _limited(self, scope: str, now: datetime) -> Answer | None:
@@ -220,7 +225,7 @@ def _code(error: GraphQLError) -> int:
     """Upstream's number of an error: our refusals carry it; the library's own follow from what they say."""
     if code := (error.extensions or {}).get("errorCode"):
         return int(code)
-    if error.original_error:
+    if error.original_error and not isinstance(error.original_error, GraphQLError):
         _log.error("a resolver of the sandbox failed", exc_info=error.original_error)
         return 1012
     return next((code for sign, code in _SIGNS if sign in error.message), 1004)
@@ -271,4 +276,5 @@ def _json(status: int, content: object, headers: Mapping[str, str] | None = None
 
 @cache
 def _explorer() -> bytes:
-    return files("app.sandbox").joinpath("explorer.html").read_bytes()
+    page = files("app.sandbox").joinpath("explorer.html").read_text()
+    return page.replace("<!-- schema -->", escape(SCHEMA)).encode()
