@@ -101,7 +101,8 @@ def collect(
                 except InsightsError as error:
                     failures.append((futures[future], error))
                     if isinstance(error, HOPELESS):
-                        pool.shutdown(wait=False, cancel_futures=True)
+                        for other in futures:
+                            other.cancel()
                 progress(done, len(futures))
         except BaseException:
             pool.shutdown(cancel_futures=True)
