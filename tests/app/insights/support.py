@@ -58,11 +58,11 @@ def session(name, *calls, people=2):
 
 
 def company(*faults, sessions=None, **project):
-    """The dataset: one room used 37 times on a day and more on others, some ordinary calls, some over a midnight."""
+    """The dataset: two rooms used for more than ten meetings, some ordinary calls, some over a midnight."""
     if sessions is None:
         sessions = [
-            session("busy", *[(hour * 0.6, 10) for hour in range(40)], (30, 5)),
-            session("busier", *[(hour * 0.5 + 0.1, 7) for hour in range(48)]),
+            session("busy", *[(number * 1.0, 10) for number in range(22)], (30, 5)),
+            session("busier", *[(number * 0.75 + 0.1, 7) for number in range(31)]),
             session("ordinary", (9, 45)),
             session("crossing", (23.5, 60), people=7),
             session("crossing twice", (-0.25, 30), (23.75, 90)),

@@ -1,0 +1,94 @@
+"""The project list of an account."""
+
+import json
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from app.insights.accounts import list_projects
+from app.insights.errors import InsightsError, InvalidCredentials, MalformedAnswer, NotAuthorised, RateLimited, UpstreamError
+from app.sandbox.transport import SandboxTransport
+from tests.app.insights.support import CountingLimiter, upstream
+
+GOOD = {
+    "id": 100,
+    "secret": "s",
+    "name": "Acme",
+    "status": "ACTIVE",
+    "environment": "standard",
+    "createdAt": 1768435200000,
+}
+
+
+def ask(transport, secret="account-secret", **more):
+    return list_projects(
+        "9000",
+        secret,
+        url="http://sandbox/v2/project",
+        clock=upstream().clock,
+        transport=transport,
+        sleep=lambda seconds: None,
+        **more,
+    )
+
+
+def answering(content, status=200):
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return httpx.MockTransport(
+        lambda request: httpx.Response(status, headers={"Content-Type": "application/json"}, content=body)
+    )
+
+
+def test_the_sandbox_lists_its_projects():
+    limiter = CountingLimiter()
+    (project,) = ask(SandboxTransport(upstream(name="Acme & Sons")), limiter=limiter)
+    assert (project.id, project.secret, project.name) == ("100", "project-secret", "Acme & Sons")
+    assert (project.status, project.created_at) == ("ACTIVE", datetime(2026, 1, 15, tzinfo=UTC))
+    assert "project-secret" not in repr(project)
+    assert limiter.keys == ["9000"]
+
+
+def test_a_fault_that_passes_is_tried_again():
+    fault = {"kind": "http", "operation": "projects", "calls": [1], "status": 503}
+    assert len(ask(SandboxTransport(upstream(fault)))) == 1
+
+
+def test_ids_may_be_numbers_and_names_may_be_missing():
+    (project,) = ask(answering([GOOD | {"name": None}]))
+    assert (project.id, project.name) == ("100", "100")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[",
+        b"<html>",
+        {},
+        [None],
+        [GOOD | {"status": "PENDING"}],
+        [GOOD | {"environment": "moon"}],
+        [GOOD | {"secret": None}],
+        [GOOD | {"createdAt": "2026"}],
+        [GOOD | {"createdAt": 10**17}],
+        [{name: value for name, value in GOOD.items() if name != "secret"}],
+        [GOOD, GOOD | {"id": "100"}],
+    ],
+)
+def test_a_list_that_is_not_as_documented_is_refused_whole(content):
+    with pytest.raises(MalformedAnswer):
+        ask(answering(content))
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, InvalidCredentials), (403, NotAuthorised), (404, UpstreamError), (429, RateLimited)]
+)
+def test_refusals_are_typed_by_their_status(status, error):
+    with pytest.raises(error):
+        ask(answering({"code": 1, "message": "no"}, status))
+
+
+def test_a_wrong_secret_is_refused():
+    with pytest.raises(InsightsError):
+        ask(SandboxTransport(upstream()), secret="another")
