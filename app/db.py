@@ -27,7 +27,7 @@ _UPGRADE_LOCK = 0x7265636B
 
 
 def create_engine(url: str) -> Engine:
-    """An engine for `sqlite:///FILE` or `postgresql+psycopg://…`; nothing is opened yet. Errors never show values."""
+    """An engine for `sqlite:///FILE` or `postgresql+psycopg://…`; nothing is opened yet. Its errors leave out the values."""
     if sa.make_url(url).get_backend_name() != "sqlite":
         return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     engine = sa.create_engine(url, hide_parameters=True)

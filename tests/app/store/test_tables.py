@@ -19,7 +19,7 @@ from tests.app.store.conftest import NOW
 
 once_an_engine = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-naive = datetime(2100, 1, 1)  # noqa: DTZ001  Refusing one is the point.
+naive = datetime(2100, 1, 1)
 instants = st.datetimes(naive.replace(year=1970), naive, timezones=offsets)
 
 
