@@ -22,6 +22,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from app import db
+from tests.scenarios.tally import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 # The first example of a test pays for imports and caches, and the machine may be busy: time is no finding here.
 hypothesis.settings.register_profile("reckoner", deadline=None)
