@@ -6,10 +6,10 @@ READY := .venv/.ready
 .PHONY: demo serve test bench lint
 
 demo: $(READY)
-	$(BIN)/reckoner demo
+	$(BIN)/python -m app.demo
 
 serve: $(READY)
-	$(BIN)/reckoner demo --serve
+	$(BIN)/python -m app.demo --serve
 
 test: $(READY)
 	$(BIN)/pytest -n 2

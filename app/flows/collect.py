@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from app.clock import Clock
 from app.db import transaction
 from app.insights.calendar import MEETING_LATENCY, MEETING_RETENTION, METERED_RETENTION, maintenance_until
-from app.insights.client import InsightsClient, MeetingsAnswer
+from app.insights.client import DetailAnswer, InsightsClient, MeetingsAnswer
 from app.insights.errors import InsightsError, InvalidCredentials, NeedsAdvancedInsights, NotAuthorised, ProjectNotFound
 from app.store import observations
 from app.store.payloads import encode_daily
@@ -168,7 +168,9 @@ def _collect_window(
     meetings = client.meetings(day, tiers)
     detail = client.details(meetings.crossers) if meetings.crossers else None
     reason = _why_incomplete(day, meetings)
-    answers = [(Kind.MEETINGS, meetings), *([(Kind.SESSION_DETAIL, detail)] if detail else [])]
+    answers: list[tuple[Kind, MeetingsAnswer | DetailAnswer]] = [(Kind.MEETINGS, meetings)]
+    if detail:
+        answers.append((Kind.SESSION_DETAIL, detail))
     with transaction(engine) as session:
         return [
             observations.record(
