@@ -32,14 +32,14 @@ def generate(seed: int, first_day: date, days: int, scale: float = 1.0, project_
     """The dataset of one project over so many billing days, as JSON: about 300 sessions on a working day at scale 1.
 
     Holds one-to-one calls, team meetings, lessons, webinars, a weekly all-hands of 40 publishers and one over the last
-    midnight, rooms that are used every day (two of them for more than ten meetings), calls over midnight, silence, and returns
-    after just under, exactly and just over 10 minutes.
+    midnight, rooms that are used every working day (two of them for more than ten meetings), calls over midnight, silence, and
+    returns after just under, exactly and just over 10 minutes.
     """
     company = _Company(Random(seed), project_id)
     rooms = [company.room(day_start(first_day)) for _ in range(6)]
     for offset in range(days):
         day = first_day + timedelta(days=offset)
-        company.live_through(day, scale * (1.0 if day.weekday() < 5 else 0.25), rooms)
+        company.live_through(day, scale, rooms)
     company.all_hands(_milliseconds(day_start(first_day + timedelta(days=days))) - 25 * MINUTE)
     return {
         "account": {"key": "9000", "secret": f"account-secret-of-seed-{seed}-0123456789abcdef"},
@@ -76,9 +76,10 @@ class _Company:
         self.project_id = project_id
         self.sessions: list[dict[str, Any]] = []
 
-    def live_through(self, day: date, share: float, rooms: list[dict[str, Any]]) -> None:
-        """A day: `share` of a full working day's calls, and whatever goes on in the rooms."""
-        midnight = _milliseconds(day_start(day))
+    def live_through(self, day: date, scale: float, rooms: list[dict[str, Any]]) -> None:
+        """A day: its calls, a quarter as many on a weekend, and whatever goes on in the rooms, at any scale."""
+        midnight, busy = _milliseconds(day_start(day)), 1.0 if day.weekday() < 5 else 0.25
+        share = scale * busy
         programme: tuple[tuple[int, Callable[..., object]], ...] = (
             (185, self.one_to_one),
             (50, self.team),
@@ -94,10 +95,10 @@ class _Company:
             self.one_to_one(midnight + 23 * HOUR + self.between(35 * MINUTE, 58 * MINUTE), least=10 * MINUTE)
         if day.weekday() == 3:
             self.all_hands(midnight + 17 * HOUR)
-        self.desk(rooms[0], midnight + 8 * HOUR, self.often(18 * share))
-        self.desk(rooms[1], midnight + 9 * HOUR, self.often(14 * share))
+        self.desk(rooms[0], midnight + 8 * HOUR, self.often(18 * busy))
+        self.desk(rooms[1], midnight + 9 * HOUR, self.often(14 * busy))
         for room in rooms[2:]:
-            if self.random.random() < share:
+            if self.random.random() < busy:
                 self.team(midnight + 9 * HOUR + self.between(0, 90 * MINUTE), room)
 
     def one_to_one(self, start: int, room: dict[str, Any] | None = None, least: int = 2 * MINUTE) -> int:
