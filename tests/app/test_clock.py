@@ -11,7 +11,7 @@ START = datetime(2026, 11, 1, 9, tzinfo=UTC)
 
 
 def test_the_system_clock_says_utc() -> None:
-    assert abs(SystemClock().now() - datetime.now(UTC)) < timedelta(seconds=1)
+    assert abs(SystemClock().now() - datetime.now(UTC)) < timedelta(minutes=1)
     assert SystemClock().now().tzinfo is UTC
 
 
@@ -19,9 +19,9 @@ def test_a_movable_clock_ticks_and_moves() -> None:
     clock = MovableClock(START)
     first = clock.now()
     time.sleep(0.02)
-    assert timedelta(milliseconds=20) <= clock.now() - first < timedelta(seconds=1)
+    assert timedelta(milliseconds=20) <= clock.now() - first < timedelta(minutes=1)
     clock.move(datetime(2026, 10, 1, tzinfo=timezone(timedelta(hours=-7))))
-    assert timedelta() <= clock.now() - datetime(2026, 10, 1, 7, tzinfo=UTC) < timedelta(seconds=1)
+    assert timedelta() <= clock.now() - datetime(2026, 10, 1, 7, tzinfo=UTC) < timedelta(minutes=1)
     assert clock.now().tzinfo is UTC
 
 

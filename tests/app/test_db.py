@@ -83,7 +83,7 @@ def test_a_reader_does_not_wait_for_a_writer(engine: Engine) -> None:
         session.add(RequestWindow(scope="a", stamps=[]))
         session.flush()
         with ThreadPoolExecutor() as pool:
-            assert pool.submit(_rows, engine).result(timeout=5) == 0
+            assert pool.submit(_rows, engine).result(timeout=20) == 0
 
 
 def test_writers_that_read_first_wait_for_each_other(engine: Engine) -> None:
