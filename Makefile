@@ -21,7 +21,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 # Debian and Ubuntu ship Python without venv, and some images ship no Python at all.
 $(READY): requirements.lock pyproject.toml
