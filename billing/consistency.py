@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.facts import Ints
+from billing.facts import Ints, MeetingDay, Observation
+from billing.period import day_start, microseconds, next_day
 from billing.tiers import Tier, TierPlan
 
 
@@ -42,3 +43,20 @@ def contradictions(columns: Mapping[str, Ints], plan: TierPlan, tolerance: int) 
         below = np.flatnonzero((values > 0) & (values < least - tolerance))
         if below.size:
             yield Contradiction(field, False, below, (values - least)[below])
+
+
+SessionContradictions = dict[tuple[str, bool], dict[str, int]]
+"""By session and whether unplanned: the signed micro-minutes by tier field."""
+
+
+def add_session_contradictions(
+    found: SessionContradictions, observation: Observation, window: MeetingDay, plan: TierPlan, tolerance: int
+) -> None:
+    """Add to `found` what the meetings created on the window's own day contradict."""
+    start, end = microseconds(day_start(observation.day)), microseconds(day_start(next_day(observation.day)))
+    for it in contradictions(window.minutes, plan, tolerance):
+        for row, minutes in zip(it.rows.tolist(), it.minutes.tolist(), strict=True):
+            if start <= window.created[row] < end:
+                index = int(np.searchsorted(window.sessions, window.meeting_sessions[row]))
+                by_field = found.setdefault((window.session_ids[index], it.unplanned), {})
+                by_field[it.field] = by_field.get(it.field, 0) + minutes

@@ -5,6 +5,7 @@
     ├── InvalidMinutes           minutes that are not finite, not negative, or absurd
     ├── InvalidTier              a field name that is no publisher tier
     ├── InvalidTierPlan          tiers that overlap or leave a gap
+    ├── TierNotObserved          a tier of the plan that upstream was not asked for when the day was collected
     └── InvalidSetting           a project's setting out of its range
 
 Findings about usage are not errors: they are `Discrepancy` values.
@@ -39,6 +40,10 @@ class InvalidTier(BillingError):
 
 class InvalidTierPlan(BillingError):
     """Tiers that overlap, leave a gap, or do not reach from 1 up."""
+
+
+class TierNotObserved(BillingError):
+    """A tier of the plan that upstream was not asked for when the day was collected: its minutes are unknown, not zero."""
 
 
 class InvalidSetting(BillingError):

@@ -5,13 +5,15 @@ columns, because a month may have a million meetings; the day's few crossers hav
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
+
+from billing.errors import TierNotObserved
 
 Ints = NDArray[np.int64]
 
@@ -56,6 +58,11 @@ class DailyUsage:
     tiers: Mapping[str, int]
     usage: Mapping[str, int] = field(default_factory=dict)
 
+    def of(self, fields: Sequence[str]) -> tuple[int, ...]:
+        """The micro-minutes of these tiers, in their order. Raises TierNotObserved where one was not asked for."""
+        require_tiers(fields, self.tiers, "The daily usage")
+        return tuple(self.tiers[name] for name in fields)
+
 
 @dataclass(frozen=True)
 class MeetingDay:
@@ -84,6 +91,18 @@ class MeetingDay:
     conflicts: Sequence["Conflict"] = ()
     """Meetings that this one collection answered twice with different minutes; the later answer is in the columns."""
 
+    def only(self, fields: Sequence[str]) -> "MeetingDay":
+        """The same with the columns of these tiers alone: a month's other columns are most of its memory.
+
+        Raises TierNotObserved where it lacks one.
+        """
+        require_tiers(fields, self.minutes, "The meetings")
+        return replace(
+            self,
+            statements={name: self.statements[name] for name in fields},
+            minutes={name: self.minutes[name] for name in fields},
+        )
+
 
 @dataclass(frozen=True)
 class Conflict:
@@ -107,6 +126,17 @@ class MeetingDetail:
     created: int
     connections: Sequence[tuple[int, int]]
     publishing: Sequence[tuple[int, int, int]]
+
+
+def require_tiers(fields: Sequence[str], held: Mapping[str, object], what: str) -> None:
+    """Raise TierNotObserved unless all of these tiers are held."""
+    for name in fields:
+        if name not in held:
+            raise TierNotObserved(
+                f"{what} collected so far hold nothing of {name}",
+                pointer="/tier_plan",
+                expected="a collection with this tier plan",
+            )
 
 
 def key64(text: str) -> int:

@@ -7,26 +7,23 @@ from datetime import date
 import numpy as np
 
 from billing.attribution import Tiers
-from billing.consistency import contradictions
+from billing.consistency import SessionContradictions, contradictions
 from billing.coverage import Coverage, DailyReading, DailyStatus
 from billing.discrepancy import Code, Discrepancy, words
-from billing.facts import MeetingDay, Observation
-from billing.meetings import Crossing, MeetingLevel, microseconds
+from billing.meetings import Crossing, MeetingLevel
 from billing.minutes import format_minutes
 from billing.model import DayLine, ProjectTerms
-from billing.period import AlignedPeriod, BillingPeriod, day_start, next_day
+from billing.period import AlignedPeriod, BillingPeriod, microseconds
 from billing.residual import Residual, restatements
 from billing.sentences import DAY_SENTENCES
 from billing.tiers import Tier, TierPlan
-
-Windows = Sequence[tuple[Observation, MeetingDay]]
 
 
 def findings(
     aligned: AlignedPeriod,
     terms: ProjectTerms,
     daily: Sequence[DailyReading],
-    windows: Windows,
+    contradicted: SessionContradictions,
     level: MeetingLevel,
     days: Sequence[DayLine],
     residual: Residual,
@@ -41,7 +38,7 @@ def findings(
         *_conflicts(level, plan),
         *_restated_meetings(level, plan),
         *_day_findings(days, daily, residual, plan),
-        *_tier_findings(daily, windows, aligned.period, plan, tolerance),
+        *_tier_findings(daily, contradicted, plan, tolerance),
     ]
     found.sort(key=lambda it: (-sum(map(abs, it.minutes.values())), it.code, tuple(it.days), tuple(it.sessions)))
     return found
@@ -195,7 +192,7 @@ def _day_findings(
 
 
 def _tier_findings(
-    daily: Sequence[DailyReading], windows: Windows, period: BillingPeriod, plan: TierPlan, tolerance: int
+    daily: Sequence[DailyReading], by_session: SessionContradictions, plan: TierPlan, tolerance: int
 ) -> Iterator[Discrepancy]:
     latest = {
         it.observation.day: it.value for it in sorted(daily, key=lambda it: (it.observation.observed_at, it.observation.id))
@@ -208,24 +205,8 @@ def _tier_findings(
             minutes = {it.field: int(it.minutes[0]) for it in contradicted if it.unplanned is unplanned}
             if minutes:
                 yield _tier_finding(unplanned, minutes, f"the daily usage of {day}", days=(day,))
-    by_session: dict[tuple[str, bool], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for observation, window in windows:
-        if observation.day in period:
-            _session_contradictions(observation, window, plan, tolerance, by_session)
     for (session, unplanned), by_field in sorted(by_session.items()):
         yield _tier_finding(unplanned, by_field, f"the meetings of session {session}", sessions=(session,))
-
-
-def _session_contradictions(
-    observation: Observation, window: MeetingDay, plan: TierPlan, tolerance: int, found: dict[tuple[str, bool], dict[str, int]]
-) -> None:
-    """Add what the meetings created in a window contradict, by session."""
-    start, end = microseconds(day_start(observation.day)), microseconds(day_start(next_day(observation.day)))
-    for it in contradictions(window.minutes, plan, tolerance):
-        for row, minutes in zip(it.rows.tolist(), it.minutes.tolist(), strict=True):
-            if start <= window.created[row] < end:
-                index = int(np.searchsorted(window.sessions, window.meeting_sessions[row]))
-                found[window.session_ids[index], it.unplanned][it.field] += minutes
 
 
 def _tier_finding(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from billing.attribution import Split, Tiers, split
 from billing.errors import InvalidMinutes
 from billing.facts import LIVE, Conflict, Ints, MeetingDay, MeetingDetail, Observation
-from billing.period import BillingPeriod, day_of, day_start, next_day
+from billing.period import BillingPeriod, day_of, day_start, microseconds, next_day
 from billing.tiers import TierPlan
 
 
@@ -123,12 +123,6 @@ def attribute(
     if odd:
         _add_odd(level, _concatenate(odd), ordered, details, bounds, plan)
     return level
-
-
-def microseconds(instant: datetime) -> int:
-    """Microseconds since the epoch of an aware instant, exactly."""
-    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def _reused_sessions(ordered: Sequence[tuple[Observation, MeetingDay]]) -> Ints:

@@ -56,6 +56,12 @@ def day_of(instant: datetime) -> date:
     return instant.astimezone(ZONE).date()
 
 
+def microseconds(instant: datetime) -> int:
+    """Microseconds since the epoch of an aware instant, exactly."""
+    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
 def next_day(day: date) -> date:
     """The name of the following billing day."""
     return day + timedelta(days=1)

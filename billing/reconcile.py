@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billing.attribution import Tiers
+from billing.consistency import SessionContradictions, add_session_contradictions
 from billing.coverage import Coverage, DailyReading, DailyStatus, daily_status, meeting_gaps
 from billing.discrepancy import Code
 from billing.facts import MeetingDay, Observation
@@ -55,11 +56,11 @@ __all__ = [
 
 def reconcile(aligned: AlignedPeriod, terms: ProjectTerms, evidence: Evidence) -> Reconciliation:
     """Reconcile a period. The order of the evidence does not matter; the same evidence gives the same answer."""
-    windows = list(evidence.meetings) if terms.cross_check else []
+    windows, contradicted = _windows(terms, evidence)
     level = attribute(windows, evidence.details, aligned.period, terms.plan)
     days = _days(aligned, terms, evidence, windows, level)
     residual = explain(_cells(days, level, terms), days, evidence.daily, terms)
-    found = findings(aligned, terms, evidence.daily, windows, level, days, residual)
+    found = findings(aligned, terms, evidence.daily, contradicted, level, days, residual)
     project = _sum((day.project_level for day in days), terms.plan)
     totals = {"project_level": project}
     if terms.cross_check:
@@ -81,6 +82,16 @@ def reconcile(aligned: AlignedPeriod, terms: ProjectTerms, evidence: Evidence) -
     )
 
 
+def _windows(terms: ProjectTerms, evidence: Evidence) -> tuple[list[tuple[Observation, MeetingDay]], SessionContradictions]:
+    """The windows with the plan's tiers alone, and what the other tiers contradict; one window is whole in memory at a time."""
+    windows: list[tuple[Observation, MeetingDay]] = []
+    contradicted: SessionContradictions = {}
+    for observation, window in evidence.meetings if terms.cross_check else ():
+        add_session_contradictions(contradicted, observation, window, terms.plan, terms.tolerance.minutes)
+        windows.append((observation, window.only(terms.plan.fields)))
+    return windows, contradicted
+
+
 def _days(
     aligned: AlignedPeriod,
     terms: ProjectTerms,
@@ -100,7 +111,7 @@ def _days(
         lines.append(
             DayLine(
                 day,
-                tuple(value.tiers.get(field, 0) for field in terms.plan.fields) if value else None,
+                value.of(terms.plan.fields) if value else None,
                 daily_status(day, reading, evidence.as_of),
                 _tiers(level.days[index]) if terms.cross_check else None,
                 Coverage.UNCHECKED if not terms.cross_check else Coverage.INCOMPLETE if gaps else Coverage.COMPLETE,

@@ -66,8 +66,9 @@ class Restatement:
 
     def minutes(self, plan: TierPlan) -> Tiers:
         """The change by tier of the plan, signed micro-minutes; a day left out counts as nothing."""
-        before, after = (reading.value.tiers if reading.value else {} for reading in (self.first, self.latest))
-        return tuple(after.get(field, 0) - before.get(field, 0) for field in plan.fields)
+        nothing = (0,) * len(plan)
+        before, after = (it.value.of(plan.fields) if it.value else nothing for it in (self.first, self.latest))
+        return tuple(one - other for one, other in zip(after, before, strict=True))
 
 
 def restatements(daily: Sequence[DailyReading]) -> dict[date, Restatement]:

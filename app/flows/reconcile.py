@@ -14,11 +14,10 @@ from app.store.projects import Project
 from app.store.tables import Report
 from billing import report
 from billing.coverage import DailyReading
-from billing.facts import Kind, Observation
-from billing.model import Evidence, ProjectTerms
+from billing.facts import Kind, MeetingDay, Observation
+from billing.model import Evidence
 from billing.period import AlignedPeriod, BillingPeriod
 from billing.reconcile import reconcile as balance
-from billing.tiers import KNOWN_FIELDS
 
 
 def reconcile(engine: Engine, project: Project, aligned: AlignedPeriod, *, clock: Clock) -> Report:
@@ -40,25 +39,31 @@ def look_back(engine: Engine, project: Project, aligned: AlignedPeriod, known_at
 def _core(engine: Engine, project: Project, aligned: AlignedPeriod, known_at: datetime | None, as_of: datetime) -> bytes:
     terms = project.terms()
     with transaction(engine, read_only=True) as session:
-        evidence = gather(session, terms, _held(session, terms.project_id, aligned.period, known_at), as_of)
-    return report.build(balance(aligned, terms, evidence))
+        evidence = gather(session, _held(session, terms.project_id, aligned.period, known_at), as_of)
+        return report.build(balance(aligned, terms, evidence))
 
 
-def gather(session: Session, terms: ProjectTerms, held: Iterable[Observation], as_of: datetime) -> Evidence:
-    """The evidence that these observations hold."""
+def gather(session: Session, held: Iterable[Observation], as_of: datetime) -> Evidence:
+    """The evidence that these observations hold, to be used while the session is open: meetings are read one day at a time."""
     by_kind: dict[Kind, list[Observation]] = {kind: [] for kind in Kind}
     for observation in held:
         by_kind[observation.kind].append(observation)
-    fields = sorted({*KNOWN_FIELDS, *terms.plan.fields})
     usage = {sha256: decode_daily(observations.payload(session, sha256)) for sha256 in _hashes(by_kind[Kind.DAILY_USAGE])}
     details = [decode_details(observations.payload(session, it.sha256)) for it in by_kind[Kind.SESSION_DETAIL]]
     return Evidence(
         daily=[DailyReading(it, usage[it.sha256]) for it in by_kind[Kind.DAILY_USAGE]],
-        meetings=[(it, decode_meetings(observations.payload(session, it.sha256), fields)) for it in by_kind[Kind.MEETINGS]],
+        meetings=(_window(session, it) for it in by_kind[Kind.MEETINGS]),
         details=[detail for told in details for detail in told],
         detail_observations=by_kind[Kind.SESSION_DETAIL],
         as_of=as_of,
     )
+
+
+def _window(session: Session, observation: Observation) -> tuple[Observation, MeetingDay]:
+    def read() -> bytes:
+        return observations.payload(session, observation.sha256)
+
+    return observation, decode_meetings(read(), again=read)
 
 
 def _held(session: Session, project_id: str, period: BillingPeriod, known_at: datetime | None) -> list[Observation]:

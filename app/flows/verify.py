@@ -80,4 +80,4 @@ def _made_again(session: Session, content: dict[str, Any], held: Sequence[Observ
     tolerance = Tolerance(parse_minutes(content["tolerance"]["minutes"]), Decimal(content["tolerance"]["relative"]))
     plan = TierPlan.of(content["tier_plan"])
     terms = ProjectTerms(content["project_id"], Basis(content["basis"]), content["cross_check"], plan, tolerance)
-    return made.build(balance(resolve(content["period"]["requested"]), terms, gather(session, terms, held, as_of)))
+    return made.build(balance(resolve(content["period"]["requested"]), terms, gather(session, held, as_of)))

@@ -102,7 +102,7 @@ def evidence(world: list[Room], changes: dict[date, dict[str, int]] | None = Non
 
 adjustments = st.dictionaries(
     st.sampled_from(PERIOD.days),
-    st.dictionaries(st.sampled_from(PLAN.fields), st.integers(1, 500 * MILLION), max_size=3),
+    st.dictionaries(st.sampled_from(PLAN.fields), st.integers(1, 10_000) | st.integers(MILLION, 500 * MILLION), max_size=3),
 )
 
 

@@ -1,12 +1,14 @@
 """Each discrepancy when it is due, and only then; the verdict that follows."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
 from billing.discrepancy import Code
-from billing.facts import Conflict
+from billing.errors import TierNotObserved
+from billing.facts import Conflict, DailyUsage
 from billing.model import DailyReading, Evidence, Reconciliation, Verdict
 from billing.period import next_day, resolve
 from billing.reconcile import reconcile
@@ -31,7 +33,7 @@ def answer(
     days = [aligned.period.first_day - timedelta(days=1), *aligned.period.days]
     windows = [window(rooms, day, complete=day not in incomplete) for day in days if day not in skip]
     held = [meeting.detail(room.id) for room in rooms for meeting in room.meetings] if details else []
-    terms = TERMS if cross_check else type(TERMS)(TERMS.project_id, TERMS.basis, False, TERMS.plan, TERMS.tolerance)
+    terms = TERMS if cross_check else replace(TERMS, cross_check=False)
     return reconcile(aligned, terms, Evidence(daily, windows, held, [], as_of(aligned.period.last_day)))
 
 
@@ -207,7 +209,7 @@ def test_a_conflict_of_one_collection_is_told() -> None:
     base = answer([hour()], [reading(DAY, {ONE: 120 * MILLION})])
     observation, day = window([hour()], DAY)
     conflict = Conflict("s", instant(DAY, 9), {ONE: 115 * MILLION}, {ONE: 120 * MILLION})
-    twice = (observation, type(day)(**{**day.__dict__, "conflicts": (conflict,)}))
+    twice = (observation, replace(day, conflicts=(conflict,)))
     daily = [reading(DAY, {ONE: 120 * MILLION})]
     it = reconcile(base.aligned, base.terms, Evidence(daily, [window([], BEFORE), twice], [], [], as_of(DAY)))
     assert found(it) == [("conflicting_meeting", {ONE: 5 * MILLION}, [str(DAY)], ["s"])]
@@ -246,6 +248,17 @@ def test_without_the_cross_check_nothing_stands_behind_the_project_level() -> No
     assert set(it.totals) == {"project_level"}
     assert it.days[0].meeting_level is None
     assert answer([], [], cross_check=False).verdict is Verdict.INCOMPLETE
+
+
+def test_a_tier_that_was_not_asked_for_is_unknown_and_not_zero() -> None:
+    bare = reading(DAY, {})
+    with pytest.raises(TierNotObserved, match=ONE):
+        answer([], [DailyReading(bare.observation, DailyUsage({TWO: MILLION}))])
+    observation, day = window([hour()], DAY)
+    lacking = (observation, replace(day, minutes={TWO: day.minutes[TWO]}))
+    base = answer([], [reading(DAY, {})])
+    with pytest.raises(TierNotObserved, match=ONE):
+        reconcile(base.aligned, base.terms, Evidence([], [lacking], [], [], as_of(DAY)))
 
 
 def test_a_fingerprint_is_of_project_code_and_subject() -> None:

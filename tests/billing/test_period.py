@@ -29,7 +29,7 @@ from billing.period import (
 PACIFIC = ZoneInfo("America/Los_Angeles")
 days = st.dates(FIRST_DAY, date(2037, 11, 1))
 spans = st.integers(1, 400)
-naive = {"min_value": datetime(2007, 1, 2), "max_value": datetime(2036, 11, 1)}  # noqa: DTZ001 - hypothesis takes naive bounds
+naive = {"min_value": datetime(2007, 1, 2), "max_value": datetime(2036, 11, 1)}
 instants = st.datetimes(**naive, timezones=st.just(UTC))
 lengths = st.timedeltas(timedelta(microseconds=1), timedelta(days=390))
 

@@ -7,9 +7,8 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from billing.facts import LIVE, DailyUsage, Kind, MeetingDay, MeetingDetail, Observation, key64
-from billing.meetings import microseconds
 from billing.model import Basis, DailyReading, ProjectTerms, Tolerance
-from billing.period import day_start, next_day
+from billing.period import day_start, microseconds, next_day
 from billing.tiers import KNOWN_PLANS
 
 MINUTE = 60_000_000
@@ -65,7 +64,9 @@ def observation(kind: Kind, day: date, hours: float, *, complete: bool = True) -
 
 
 def reading(day: date, tiers: dict[str, int] | None, hours: float = 72) -> DailyReading:
-    return DailyReading(observation(Kind.DAILY_USAGE, day, hours), None if tiers is None else DailyUsage(tiers))
+    return DailyReading(
+        observation(Kind.DAILY_USAGE, day, hours), None if tiers is None else DailyUsage(dict.fromkeys(PLAN.fields, 0) | tiers)
+    )
 
 
 def window(rooms: Sequence[Room], day: date, hours: float = 5, *, complete: bool = True) -> tuple[Observation, MeetingDay]:
