@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
+import jwt
 import msgspec
 from msgspec import Meta, Struct
 
@@ -205,7 +206,7 @@ class Http(Value, tag="http", tag_field="kind"):
     operation: Literal["projectData", "sessionSummaries", "sessions", "projects"]
     calls: Calls
     status: Annotated[int, Meta(ge=400, le=599)] | None = None
-    timeout: bool | float | None = None
+    timeout: bool | Annotated[float, Meta(gt=0, le=600)] | None = None
     truncated: bool | None = None
     html: bool | None = None
     error_code: Annotated[int, Meta(ge=1000, le=1022)] | None = None
@@ -251,6 +252,8 @@ def _check(data: Data) -> None:
             check_tier(tier, f"/projects/{index}/tiers/{place}")
         if (project.application_id is None) != (project.public_key is None):
             raise DatasetError("application_id and public_key go together", f"/projects/{index}")
+        if project.public_key is not None:
+            _check_key(project.public_key, f"/projects/{index}/public_key")
         for day, kinds in project.usage.items():
             for kind, minutes in kinds.items():
                 at = f"/projects/{index}/usage/{day}/{kind}"
@@ -266,15 +269,18 @@ def _check(data: Data) -> None:
     for index, fault in enumerate(data.faults):
         if fault.project_id not in projects:
             raise DatasetError(f"no project {fault.project_id!r}", f"/faults/{index}/project_id")
-        if isinstance(fault, Http) and len([how for how in http_ways(fault) if how]) != 1:
-            raise DatasetError(
-                "exactly one of status, timeout, truncated, html and error_code was expected", f"/faults/{index}"
-            )
+        if isinstance(fault, Http):
+            ways = (fault.status, fault.timeout, fault.truncated, fault.html, fault.error_code)
+            if len([way for way in ways if way]) != 1:
+                expected = "exactly one of status, timeout, truncated, html and error_code was expected"
+                raise DatasetError(expected, f"/faults/{index}")
 
 
-def http_ways(fault: Http) -> tuple[object, ...]:
-    """The ways in which a call can fail, of which one is set."""
-    return fault.status, fault.timeout, fault.truncated, fault.html, fault.error_code
+def _check_key(public_key: str, at: str) -> None:
+    try:
+        jwt.get_algorithm_by_name("RS256").prepare_key(public_key)
+    except (jwt.InvalidKeyError, ValueError, TypeError):
+        raise DatasetError("an RSA public key in PEM was expected", at) from None
 
 
 def _check_session(session: Session, at: str) -> None:

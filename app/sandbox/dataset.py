@@ -128,17 +128,18 @@ class Dataset:
         """
         data = datafile.parse(content)
         projects = {project.id: ProjectRecord(project) for project in data.projects}
-        for session in data.sessions:
-            record = SessionRecord(session, meetings_of(session))
-            projects[session.project_id].sessions[session.session_id] = record
+        sessions = [SessionRecord(session, meetings_of(session)) for session in data.sessions if session.connections]
+        for record in sorted(sessions, key=lambda record: (record.meetings[0].created, record.session.session_id)):
+            project = projects[record.session.project_id]
+            project.sessions[record.session.session_id] = record
             for meeting in record.meetings:
                 for day, use in meeting.use_by_day:
-                    projects[session.project_id].day(day).use.add(use)
-        for index, project in enumerate(data.projects):
-            for day, kinds in project.usage.items():
+                    project.day(day).use.add(use)
+        for index, stated in enumerate(data.projects):
+            for day, kinds in stated.usage.items():
                 for kind, minutes in kinds.items():
                     amount = microseconds_of_minutes(minutes, f"/projects/{index}/usage/{day}/{kind}")
-                    projects[project.id].day(day).other[kind] += amount
+                    projects[stated.id].day(day).other[kind] += amount
         for index, fault in enumerate(data.faults):
             _plant(fault, projects[fault.project_id], f"/faults/{index}")
         return cls(data.account, projects)
@@ -152,27 +153,27 @@ def _plant(fault: datafile.Fault, record: ProjectRecord, at: str) -> None:
         case datafile.ProjectDayDropped():
             record.day(fault.day).dropped = True
         case datafile.ProjectDayAdjusted():
-            _adjust(record.day(fault.day).use, _terms(record, fault, fault.tier, at), at)
+            _adjust(record, record.day(fault.day).use, _terms(record, fault, fault.tier, at), at)
         case datafile.TierShifted():
             use = record.day(fault.day).use
             tier, amount, alone = _terms(record, fault, fault.source, at)
-            _adjust(use, (tier, -amount, alone), at)
-            _adjust(use, _terms(record, fault, fault.target, at), at)
+            _adjust(record, use, (tier, -amount, alone), at)
+            _adjust(record, use, _terms(record, fault, fault.target, at), at)
         case datafile.Restated():
             day, terms = record.day(fault.day), _terms(record, fault, fault.tier, at)
-            _adjust(day.known_at(microseconds(fault.at)), terms, at)
+            _adjust(record, day.known_at(microseconds(fault.at)), terms, at)
             day.restatements.append(Restatement(microseconds(fault.at), *terms))
         case datafile.MeetingHidden():
             _meeting(record, fault, at).hidden = True
         case datafile.MeetingAdjusted():
-            _adjust(_meeting(record, fault, at).use, _terms(record, fault, fault.tier, at), at)
+            _adjust(record, _meeting(record, fault, at).use, _terms(record, fault, fault.tier, at), at)
         case datafile.MeetingConflict():
             meeting = _meeting(record, fault, at)
             meeting.conflict = Use.sum([meeting.use])
-            _adjust(meeting.conflict, _terms(record, fault, fault.tier, at), at)
+            _adjust(record, meeting.conflict, _terms(record, fault, fault.tier, at), at)
         case datafile.SessionTotalAdjusted():
             session, terms = _session(record, fault.session_id, at), _terms(record, fault, fault.tier, at)
-            _adjust(session.total(session.meetings), terms, at)
+            _adjust(record, session.total(session.meetings), terms, at)
             session.adjustments.append(terms)
 
 
@@ -187,10 +188,12 @@ def _terms(record: ProjectRecord, fault: datafile.TierFault, tier: str, at: str)
     return check_tier(tier, f"{at}/tier"), amount, outside if fault.alone is None else fault.alone
 
 
-def _adjust(use: Use, terms: tuple[str, int, bool], at: str) -> None:
+def _adjust(record: ProjectRecord, use: Use, terms: tuple[str, int, bool], at: str) -> None:
     """Change the minutes of a tier, refused where there are not enough to take away."""
-    tier, _, _ = terms
-    if missing := use.adjust(*terms):
+    tier, amount, alone = terms
+    if alone and amount < 0 and tier not in record.filled:
+        raise DatasetError(f"{tier} is not filled for this project, so nothing can be taken from it alone", f"{at}/minutes")
+    if missing := use.adjust(tier, amount, alone):
         raise DatasetError(f"{missing / MINUTE} minutes more than there are in {tier}", f"{at}/minutes")
 
 

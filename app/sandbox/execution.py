@@ -3,7 +3,8 @@
 from typing import Any
 
 from graphql import GraphQLObjectType
-from graphql.execution.executor import Executor, GroupedFieldSet
+from graphql.execution import Executor
+from graphql.execution.collect_fields import GroupedFieldSet
 from graphql.pyutils import Path
 
 _PLAIN = (float, str, int, bool)
@@ -12,8 +13,8 @@ _PLAIN = (float, str, int, bool)
 class RowExecutor(Executor[Any]):
     """Takes what a dictionary holds as a plain value as it is; all else goes the library's way.
 
-    Our resources are dictionaries whose plain values are already what their field answers. Resolving each one by one
-    took five times as long.
+    Our resources are dictionaries whose plain values are already what their field answers. Resolving each one by one made the
+    answer for a day of 300 sessions take 1.7 times as long.
     """
 
     def execute_fields(

@@ -254,7 +254,7 @@ def _fail(answer: Answer, fault: Http) -> Answer:
     elif fault.truncated:
         failed = Answer(answer.status, answer.body[: len(answer.body) // 2])
     else:
-        failed = replace(answer, delay=LATE if fault.timeout is True else float(fault.timeout or 0))
+        failed = replace(answer, delay=LATE if fault.timeout is True else fault.timeout or 0.0)
     return replace(failed, headers={**failed.headers, **headers})
 
 

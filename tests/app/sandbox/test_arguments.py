@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
+from graphql.execution import Executor
 
+from app.sandbox import upstream
 from tests.app.sandbox.asking import SECRET, Asker, dataset, instant, person, room, signed
 
 DAY = datetime(2026, 10, 5, 7, tzinfo=UTC)
@@ -50,8 +52,7 @@ def test_filters_come_as_words_strings_and_variables(asker):
     assert asker.project(query, t=["JS"])["projectData"]["totalCount"] == 1
 
 
-def test_typename_and_operation_name_as_apollo_sends_them(asker):
-    query = """
+APOLLO = """
         query Usage($p: Int!) { __typename project(projectId: $p) { __typename projectData(start: 0, interval: DAILY) {
             __typename resources { __typename usage { __typename participantMinutes { __typename } } } }
             sessionData { __typename sessionSummaries(start: 0) { __typename resources { __typename
@@ -62,7 +63,23 @@ def test_typename_and_operation_name_as_apollo_sends_them(asker):
                 subscribers { __typename }
             } } } } } } }
         query Other { __typename }"""
-    content = asker.ask(query, {"p": 100}, operationName="Usage")
+
+
+def test_rows_are_copied_to_what_the_library_would_resolve(asker, monkeypatch):
+    ours = asker.ask(APOLLO, {"p": 100}, operationName="Usage")
+    figures = """{ project(projectId: 100) { projectData(start: 0) { interval resources { a: intervalStart intervalStart usage {
+        hlsMinutes participantMinutes { from1To2Publishers } } } } sessionData { sessions(sessionIds: ["s"]) { totalCount
+        resources { sessionId meetings { resources { createdAt destroyedAt totalStreams
+        connections { resources { guid } } } } } } } } }"""
+    more = asker.ask(figures)
+    monkeypatch.setattr(upstream, "RowExecutor", Executor)
+    assert asker.ask(APOLLO, {"p": 100}, operationName="Usage") == ours
+    assert asker.ask(figures) == more
+    assert "errors" not in more
+
+
+def test_typename_and_operation_name_as_apollo_sends_them(asker):
+    content = asker.ask(APOLLO, {"p": 100}, operationName="Usage")
     assert "errors" not in content
     assert content["data"]["project"]["projectData"]["resources"][0] == {
         "__typename": "Metric",

@@ -20,6 +20,7 @@ from tests.app.sandbox.asking import WORKED, dataset, instant, person, room
         ("/projects/0/status", lambda d: d["projects"][0].update(status="GONE")),
         ("/projects/0/tiers/1", lambda d: d["projects"][0].update(tiers=["from1To2Publishers", "from1To3Publishers"])),
         ("/projects/0", lambda d: d["projects"][0].update(application_id="x")),
+        ("/projects/0/public_key", lambda d: d["projects"][0].update(application_id="x", public_key="no key")),
         ("/projects/1/id", lambda d: d["projects"].append(d["projects"][0])),
         ("/projects/0/usage/2026-10-05/teleports", lambda d: d["projects"][0].update(usage={"2026-10-05": {"teleports": 1}})),
         (

@@ -94,6 +94,8 @@ def test_an_unlisted_tier_of_a_project_with_a_plan_can_be_filled_alone():
     fault = {"kind": "project_day_adjusted", "day": DAY, "tier": LOW, "minutes": 7}
     assert changed(day(asker(tiers=plan)), day(asker(fault | {"alone": True}, tiers=plan))) == {LOW: 7.0}
     assert changed(day(asker(tiers=plan)), day(asker(fault, tiers=plan))) == {"from1To8Publishers": 7.0}
+    with pytest.raises(DatasetError, match="not filled"):
+        asker(fault | {"alone": True, "minutes": -7}, tiers=plan)
 
 
 def test_tier_shifted_keeps_the_total():
@@ -170,6 +172,7 @@ def test_meeting_conflict_answers_twice_in_one_listing():
         ("/faults/0", {"kind": "http", "operation": "sessions", "calls": [1]}),
         ("/faults/0", {"kind": "http", "operation": "sessions", "calls": [1], "status": 500, "html": True}),
         ("/faults/0/calls/0", {"kind": "http", "operation": "sessions", "calls": [0], "status": 500}),
+        ("/faults/0/timeout", {"kind": "http", "operation": "sessions", "calls": [1], "timeout": -1}),
         ("/faults/0/operation", {"kind": "http", "operation": "clock", "calls": [1], "status": 500}),
     ],
 )

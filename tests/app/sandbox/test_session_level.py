@@ -34,6 +34,11 @@ def test_a_range_holds_the_sessions_with_a_meeting_created_in_it_with_their_whol
     assert names(asker.summaries(between(121, 200))) == []
 
 
+def test_sessions_come_in_the_order_of_their_first_meeting_and_empty_rooms_not_at_all():
+    asker = Asker(dataset(calls("late", (50, 60)), calls("b", (0, 10)), room("empty"), calls("a", (0, 5))))
+    assert names(asker.summaries()) == ["a", "b", "late"]
+
+
 def test_a_live_meeting_has_no_end_and_grows_until_five_minutes_ago():
     asker = Asker(dataset(calls("s", (0, 60))), NOON + timedelta(minutes=4, seconds=59))
     wanted = """sessionId meetings { resources {
