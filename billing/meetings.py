@@ -6,9 +6,10 @@ Nearly all meetings of a month are plain: one session, one window, one day. Thos
 odd ones, of reused sessions or over a midnight, are looked at row by row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -263,7 +264,7 @@ def _add_odd(
         key = (int(rows.session[index]), int(rows.key[index]), int(rows.created[index]))
         edges = [key[2], *bounds[first[index] + 1 : last[index] + 1].tolist(), int(rows.end[index])]
         parts = split(tuple(rows.minutes[index].tolist()), edges, plan, held.get(key), int(rows.connections[index]))
-        name = _name(ordered[int(rows.source[index])][1], key[0])
+        name = partial(_name, ordered[int(rows.source[index])][1], key[0])
         _add_crossing(level, name, edges, int(first[index]), parts, bool(member[index]))
 
 
@@ -289,7 +290,8 @@ def _reuses(rows: _Rows, is_before: NDArray[np.bool_], ordered: Sequence[tuple[O
     for start, stop in pairwise(edges.tolist()):
         part, early = rows.minutes[start:stop], is_before[start:stop]
         before, after = part[early].sum(axis=0), part[~early].sum(axis=0)
-        name = _name(ordered[int(rows.source[start])][1], int(rows.session[start]))
+        # The last window that names the session: reading the names of one window serves many sessions.
+        name = _name(ordered[int(rows.source[start:stop].max())][1], int(rows.session[start]))
         reuses.append(Reuse(name, tuple(before.tolist()), tuple(after.tolist()), tuple(sorted(set(names[start:stop])))))
     return reuses
 
@@ -307,7 +309,9 @@ def _day(instant: int) -> date:
     return day_of(datetime.fromtimestamp(instant // 1_000_000, UTC))
 
 
-def _add_crossing(level: MeetingLevel, session_id: str, edges: Sequence[int], first: int, it: Split, member: bool) -> None:
+def _add_crossing(
+    level: MeetingLevel, name: Callable[[], str], edges: Sequence[int], first: int, it: Split, member: bool
+) -> None:
     """Add the parts of a meeting of a session in N or not (`member`), which lie on the sides from `first` on.
 
     Sides are the indexes of the period's days; -1 lies before the period, and the number of days after it.
@@ -332,4 +336,4 @@ def _add_crossing(level: MeetingLevel, session_id: str, edges: Sequence[int], fi
         level.straddles_start += inside
     if (first < 0 or first + len(it.parts) > len(level.days)) and counted.any():
         sums = (tuple(value.tolist()) for value in (before, inside, after, largest, counted))
-        level.crossings.append(Crossing(session_id, edges[0], edges[-1], it.exact, *sums))
+        level.crossings.append(Crossing(name(), edges[0], edges[-1], it.exact, *sums))
