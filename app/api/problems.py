@@ -13,7 +13,8 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -68,7 +69,7 @@ _STATUS: Mapping[type[Exception], int] = {
     errors.Conflict: 409,
     errors.Unavailable: 503,
     InsightsError: 502,
-    DBAPIError: 503,
+    **dict.fromkeys((OperationalError, InterfaceError, PoolTimeout), 503),
 }
 
 
@@ -126,7 +127,7 @@ def _explain(error: Exception, status: int) -> tuple[str, list[FieldError]]:
         return str(error), []
     if isinstance(error, HTTPException):
         return _HTTP.get(status, str(error.detail)), []
-    if isinstance(error, DBAPIError):
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return "The database cannot be used just now; try again later.", []
     return "Something went wrong inside; the log has it under this request id.", []
 

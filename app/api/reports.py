@@ -240,7 +240,8 @@ def answer(report: StoredReport, if_none_match: str | None = None, status: int =
     """The report's own bytes with their strong ETag, or 304."""
     etag = f'"{report.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if if_none_match and (if_none_match.strip() == "*" or etag in [tag.strip() for tag in if_none_match.split(",")]):
+    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    if etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(report.body, status, headers, "application/json")
 

@@ -135,7 +135,9 @@ class Page(BaseModel, Generic[T]):
 
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many items at most")]
-Cursor = Annotated[str | None, Query(min_length=1, max_length=500, description="`next_cursor` of the page before")]
+Cursor = Annotated[
+    str | None, Query(min_length=1, max_length=500, pattern=PRINTABLE, description="`next_cursor` of the page before")
+]
 
 
 def _whole_number(value: object) -> object:

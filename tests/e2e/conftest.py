@@ -1,8 +1,9 @@
-"""The product as its user runs it: the sandbox and the service in processes of their own, on free ports, with the worked period."""
+"""The product as its user runs it: sandbox and service in processes of their own, on free ports, with the worked period."""
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,18 +52,18 @@ def started(folder: Path, environment: dict[str, str], *arguments: str) -> Itera
         )
         try:
             line = process.stdout.readline()
-            assert (found := re.search(r"http://[\d.]+:\d+", line)), (line, (folder / f"{arguments[0]}.log").read_text())
+            found = re.search(r"http://[\d.]+:\d+", line)
+            assert found, (line, (folder / f"{arguments[0]}.log").read_text())
             yield found[0]
         finally:
             process.terminate()
             process.stdout.close()
-            process.wait(20)
+            assert process.wait(20) in (0, -signal.SIGTERM)
 
 
-@pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+@contextmanager
+def installed(folder: Path) -> Iterator[Installation]:
     """The sandbox and the service, running."""
-    folder = tmp_path_factory.mktemp("installation")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECKONER_")}
     with started(folder, environment, "sandbox", "--dataset", str(DATASET), "--now", NOW) as sandbox:
         environment |= {
@@ -75,6 +76,13 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         }
         with started(folder, environment, "serve", "--port", "0") as url:
             yield Installation(folder, environment, sandbox, url)
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One for all tests that leave it usable for the others."""
+    with installed(tmp_path_factory.mktemp("installation")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,16 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from fastapi.testclient import TestClient
 
 from app.db import transaction
 from app.store import idempotency
+
+
+@pytest.fixture
+def address(database_url: str) -> str:
+    return database_url
 
 
 def test_the_same_again_gets_the_same_answer(client: TestClient, new_project) -> None:

@@ -1,0 +1,72 @@
+"""Record the examples of the OpenAPI document: `python -m tests.e2e.record_examples`.
+
+Plays the worked period against a running installation and keeps each operation's request and answer in app/api/examples.json,
+all from one run, so that the ids in them belong together.
+"""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+
+from app.api.openapi import EXAMPLES
+from tests.e2e.conftest import DATASET, NOW, PERIOD, installed
+
+
+class Recorder:
+    """A client that keeps what it says and hears, by operation id."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+        self.examples: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, operation: str, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        response = self._client.request(method, path, json=body, headers=headers)
+        assert response.is_success, response.text
+        example = self.examples.setdefault(operation, {"answers": {}})
+        if body is not None:
+            example["request"] = body
+        if response.headers["content-type"] == "application/json":
+            example["answers"][str(response.status_code)] = response.json()
+        return response.json() if example["answers"] else response.text
+
+
+def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
+    """An example of every operation."""
+    say, dataset = Recorder(client), json.loads(DATASET.read_text())
+    secret = dataset["projects"][0]["secret"]
+    account = {"account_key": dataset["account"]["key"], "account_secret": dataset["account"]["secret"]}
+    say("healthz", "GET", "/healthz")
+    say("readyz", "GET", "/readyz")
+    say("move_clock", "POST", "/development/clock", {"now": NOW})
+    say("align", "GET", "/v1/periods/align?start=2026-10-31T00:00:00Z&end=2026-11-02T08:00:00Z")
+    say("import_account", "POST", "/v1/projects/import", account)
+    new = {"project_id": "200", "name": "Acme", "credentials": {"kind": "opentok", "secret": secret}, "cycle_anchor_day": 15}
+    say("create_project", "POST", "/v1/projects", new)
+    say("change_project", "PATCH", "/v1/projects/200", {"tolerance": {"minutes": "0.05"}})
+    say("list_projects", "GET", "/v1/projects")
+    say("get_project", "GET", "/v1/projects/100")
+    wanted = {"project_id": "100", "period": PERIOD}
+    say("create_collection", "POST", "/v1/collections", wanted)
+    report = say("create_reconciliation", "POST", "/v1/reconciliations", wanted, Prefer="wait=60")
+    say("create_reconciliation", "POST", "/v1/reconciliations", wanted)
+    jobs = say("list_jobs", "GET", "/v1/jobs")["items"]
+    say("get_job", "GET", f"/v1/jobs/{jobs[1]['id']}")
+    say("get_coverage", "GET", "/v1/projects/100/coverage?period=2026-10-31..2026-11-01")
+    say("list_reports", "GET", "/v1/reports?project_id=100")
+    say("get_report", "GET", f"/v1/reports/{report['id']}")
+    say("list_report_discrepancies", "GET", f"/v1/reports/{report['id']}/discrepancies?limit=1")
+    say("get_evidence", "GET", f"/v1/reports/{report['id']}/evidence?session_id=1_MX4xMDB-worked-E")
+    say("export_report", "GET", f"/v1/reports/{report['id']}/export?format=csv")
+    found = say("list_discrepancies", "GET", "/v1/discrepancies?code=session_reuse_spillover")["items"][0]
+    change = {"status": "acknowledged", "note": "One room for the whole team.", "assignee": "Ada"}
+    say("change_discrepancy", "PATCH", f"/v1/discrepancies/{found['id']}", change)
+    say("get_discrepancy", "GET", f"/v1/discrepancies/{found['id']}")
+    return say.examples
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as folder, installed(Path(folder)) as installation, installation.client() as client:
+        EXAMPLES.write_text(json.dumps(record(client), indent=1, ensure_ascii=False) + "\n")

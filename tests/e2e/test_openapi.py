@@ -1,0 +1,64 @@
+"""The OpenAPI document is true: what it allows and promises is what the service does, and its examples are real answers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from app.api.openapi import EXAMPLES, operations
+from tests.e2e.conftest import ADMIN, Installation, installed
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.fixture(scope="module")
+def document(installation: Installation) -> dict:
+    with installation.client() as client:
+        return client.get("/openapi.json").json()
+
+
+def test_every_operation_has_a_real_example(document: dict) -> None:
+    recorded = json.loads(EXAMPLES.read_text())
+    assert recorded.keys() == {operation["operationId"] for _, operation in operations(document)}
+
+
+def test_every_example_is_what_its_schema_says(document: dict) -> None:
+    checked = 0
+    for _, operation in operations(document):
+        for place in [operation.get("requestBody", {}), *operation["responses"].values()]:
+            content = place.get("content", {}).get("application/json", {})
+            if "example" in content and "schema" in content:
+                schema = {**content["schema"], "components": document["components"]}
+                jsonschema_rs.Draft202012Validator(schema).validate(content["example"])
+                checked += 1
+    assert checked > 25
+
+
+def test_every_operation_says_what_it_is_for(document: dict) -> None:
+    for _, operation in operations(document):
+        assert operation["summary"], operation["operationId"]
+        assert operation["description"], operation["operationId"]
+
+
+def test_the_pages_load_nothing_from_elsewhere(installation: Installation) -> None:
+    with installation.client() as client:
+        page = client.get("/docs").text
+        assert "http" not in page.replace("http-equiv", "")
+        for file in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+            assert f"/static-offline-docs/{file}" in page
+            assert client.get(f"/static-offline-docs/{file}").status_code == 200
+
+
+def test_no_500_and_no_undocumented_answer(tmp_path: Path) -> None:
+    """Schemathesis, on an installation of its own: it also moves the clock."""
+    with installed(tmp_path) as running:
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "run", f"{running.url}/openapi.json"]
+        command += ["--header", f"Authorization: Bearer {ADMIN}", "--no-color"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Tested: 22" in done.stdout
+        failures = [line for line in (tmp_path / "serve.log").read_text().splitlines() if '"status": 500' in line]
+        assert not failures
