@@ -14,6 +14,8 @@ DAILY_RETENTION = timedelta(days=90)
 """How long upstream keeps a day's usage (guide)."""
 MEETING_RETENTION = timedelta(days=21)
 """How long upstream keeps a meeting, from its creation (guide)."""
+MEETING_LATENCY = timedelta(minutes=5)
+"""How late the session level may be (guide): what is said of a meeting that goes on is said of so long ago."""
 
 
 class DailyStatus(StrEnum):

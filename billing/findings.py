@@ -13,7 +13,7 @@ from billing.discrepancy import Code, Discrepancy, words
 from billing.meetings import Crossing, MeetingLevel
 from billing.minutes import format_minutes
 from billing.model import DayLine, ProjectTerms
-from billing.period import AlignedPeriod, BillingPeriod, microseconds
+from billing.period import AlignedPeriod, BillingPeriod, day_at, microseconds
 from billing.residual import Residual, restatements
 from billing.sentences import DAY_SENTENCES
 from billing.tiers import Tier, TierPlan
@@ -140,9 +140,9 @@ def _mismatches(level: MeetingLevel, plan: TierPlan, tolerance: int) -> Iterator
 
 def _conflicts(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepancy]:
     by_session: dict[str, list[tuple[date, Tiers]]] = defaultdict(list)
-    for day, conflict in level.conflicts:
+    for (session, created), conflict in level.conflicts.items():
         change = tuple(conflict.second.get(field, 0) - conflict.first.get(field, 0) for field in plan.fields)
-        by_session[conflict.session_id].append((day, change))
+        by_session[session].append((day_at(created), change))
     for session, changes in sorted(by_session.items()):
         yield Discrepancy(
             Code.CONFLICTING_MEETING,

@@ -8,7 +8,7 @@ odd ones, of reused sessions or over a midnight, are looked at row by row.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from itertools import pairwise
 
@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billing.attribution import Split, Tiers, split
+from billing.coverage import MEETING_LATENCY
 from billing.errors import InvalidMinutes
 from billing.facts import LIVE, Conflict, Ints, MeetingDay, MeetingDetail, Observation
-from billing.period import BillingPeriod, day_of, day_start, microseconds, next_day
+from billing.period import BillingPeriod, day_at, day_start, microseconds, next_day
 from billing.tiers import TierPlan
 
 
@@ -72,7 +73,8 @@ class MeetingLevel:
     reuses: list[Reuse] = field(default_factory=list)
     mismatches: list[Change] = field(default_factory=list)
     restated: list[Change] = field(default_factory=list)
-    conflicts: list[tuple[date, Conflict]] = field(default_factory=list)
+    conflicts: dict[tuple[str, int], Conflict] = field(default_factory=dict)
+    """By session and creation: a reused session's meeting comes with every window that the session stands in."""
 
     @property
     def total(self) -> Ints:
@@ -117,7 +119,7 @@ def attribute(
     reused = _reused_sessions(ordered)
     odd: list[_Rows] = []
     for source, (observation, day) in enumerate(ordered):
-        level.conflicts += [(observation.day, conflict) for conflict in day.conflicts]
+        level.conflicts |= {(conflict.session_id, conflict.created): conflict for conflict in day.conflicts}
         rows = _add_plain(level, observation, day, reused, period, plan)
         odd.append(_rows(observation, day, rows, source, plan))
     _add_statements(level, ordered, reused, period, plan)
@@ -175,8 +177,8 @@ def _sum(column: Ints) -> int:
 def _rows(observation: Observation, day: MeetingDay, index: NDArray[np.intp], source: int, plan: TierPlan) -> _Rows:
     destroyed, created = day.destroyed[index], day.created[index]
     live = destroyed == LIVE
-    # A meeting that had not ended has its minutes up to the observation.
-    end = np.maximum(np.where(live, microseconds(observation.observed_at), destroyed), created)
+    # A meeting that had not ended has its minutes up to what upstream knew then; past that, its detail is no measure.
+    end = np.maximum(np.where(live, microseconds(observation.observed_at - MEETING_LATENCY), destroyed), created)
     minutes = np.stack([day.minutes[name][index] for name in plan.fields], axis=1)
     return _Rows(
         day.meeting_sessions[index],
@@ -300,13 +302,9 @@ def _day_names(created: Ints) -> list[date]:
     """The billing day of each instant; the boundaries are resolved once, since a zone call per row costs 10 µs."""
     if not created.size:
         return []
-    span = BillingPeriod(_day(int(created.min())), _day(int(created.max()))).days
+    span = BillingPeriod(day_at(int(created.min())), day_at(int(created.max()))).days
     starts = np.array([microseconds(day_start(day)) for day in span], dtype=np.int64)
     return [span[index] for index in np.searchsorted(starts, created, side="right") - 1]
-
-
-def _day(instant: int) -> date:
-    return day_of(datetime.fromtimestamp(instant // 1_000_000, UTC))
 
 
 def _add_crossing(

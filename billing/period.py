@@ -62,6 +62,11 @@ def microseconds(instant: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
+def day_at(instant: int) -> date:
+    """The billing day that holds an instant in microseconds since the epoch."""
+    return day_of(datetime.fromtimestamp(instant // 1_000_000, UTC))
+
+
 def next_day(day: date) -> date:
     """The name of the following billing day."""
     return day + timedelta(days=1)

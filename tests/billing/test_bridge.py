@@ -1,6 +1,7 @@
 """The bridge: an identity to the micro-minute, whatever the meetings, the order and the detail held."""
 
 import random
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from billing import report
 from billing.errors import InvalidMinutes
+from billing.facts import LIVE
 from billing.meetings import attribute
 from billing.model import BridgeLine, Evidence, Reconciliation
 from billing.period import BillingPeriod, next_day, resolve
@@ -185,10 +187,17 @@ def test_the_latest_statement_of_a_session_counts() -> None:
     assert [it.minutes[0] for it in attribute([later, right], [], PERIOD, PLAN).mismatches] == [7 * MILLION]
 
 
-def test_a_live_meeting_counts_to_the_moment_it_was_observed() -> None:
-    room = Room("s", [Meeting(instant(LAST, 23), instant(LAST, 26), 2, "a", live=True)])
-    level = attribute([window([room], LAST, hours=2)], [], PERIOD, PLAN)
-    assert (level.days[2][0], level.straddles_end[0]) == (120 * MILLION, 240 * MILLION)
+def test_a_live_meeting_counts_to_the_moment_that_upstream_knew_of() -> None:
+    meeting = Meeting(instant(LAST, 23), instant(LAST, 26), 2, "a", live=True)
+    told = window([Room("s", [meeting])], LAST, hours=2 + 5 / 60)
+    detail = replace(
+        meeting.detail("s"),
+        connections=[(meeting.created, LIVE)] * 2,
+        publishing=[(who, meeting.created, LIVE) for who in range(2)],
+    )
+    for details in ([], [detail]):
+        level = attribute([told], details, PERIOD, PLAN)
+        assert (level.days[2][0], level.straddles_end[0]) == (120 * MILLION, 240 * MILLION)
 
 
 def test_a_sum_that_leaves_64_bits_is_refused_and_never_wraps_around() -> None:

@@ -215,6 +215,16 @@ def test_a_conflict_of_one_collection_is_told() -> None:
     assert found(it) == [("conflicting_meeting", {ONE: 5 * MILLION}, [str(DAY)], ["s"])]
 
 
+def test_a_conflict_that_comes_with_every_window_of_its_session_is_told_once() -> None:
+    base = answer([hour()], [reading(DAY, {ONE: 120 * MILLION})])
+    room = Room("s", [*hour().meetings, Meeting(instant(BEFORE, 9), instant(BEFORE, 9), 1, "earlier")])
+    conflict = Conflict("s", instant(DAY, 9), {ONE: 115 * MILLION}, {ONE: 120 * MILLION})
+    windows = [(it, replace(day, conflicts=(conflict,))) for it, day in (window([room], BEFORE), window([room], DAY))]
+    daily = [reading(DAY, {ONE: 120 * MILLION})]
+    it = reconcile(base.aligned, base.terms, Evidence(daily, windows, [], [], as_of(DAY)))
+    assert found(it) == [("conflicting_meeting", {ONE: 5 * MILLION}, [str(DAY)], ["s"])]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "code", "beyond"),
     [
