@@ -68,9 +68,12 @@ class _Unlimited:
         pass
 
 
+_LISTED = msgspec.json.Decoder(list[_Listed])
+
+
 def _projects(body: bytes) -> list[AccountProject]:
     try:
-        listed = msgspec.json.decode(body, type=list[_Listed])
+        listed = _LISTED.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(error) from None
     if len({str(project.id) for project in listed}) < len(listed):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from itertools import chain
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -71,14 +72,14 @@ class DailyAnswered:
 def refusal(body: bytes) -> InsightsError | None:
     """What upstream says is wrong, as an error; None where the body names nothing. A final error goes before a passing one."""
     try:
-        return _refusal(msgspec.json.decode(body, type=Errors).errors)
+        return _refusal(_ERRORS.decode(body).errors)
     except msgspec.DecodeError:
         return None
 
 
 def summaries(body: bytes, tiers: Sequence[str]) -> MeetingsAnswered:
     """A page of `sessionSummaries`. Raises InsightsError."""
-    project, fields = _decode(body, tuple(tiers), _summaries_type)
+    project, fields = _decode(body, tuple(tiers), summaries_type)
     listed = project.session_data.session_summaries
     columns = _columns(listed.resources, fields, "/data/project/sessionData/sessionSummaries/resources/{}", stated=True)
     return MeetingsAnswered(fields, listed.resources, listed.page_info, listed.total_count, columns)
@@ -168,7 +169,8 @@ def _minutes_type(tiers: tuple[str, ...]) -> Any:
 # Types made at run time are invisible to the checker, so they are handed on as Any.
 
 
-def _summaries_type(tiers: tuple[str, ...]) -> Any:
+def summaries_type(tiers: tuple[str, ...]) -> Any:
+    """The type of an answer to `sessionSummaries` with these tier fields."""
     minutes: Any = _minutes_type(tiers)
     return Answer[SummariesProject[minutes]]
 
@@ -185,6 +187,11 @@ def _daily_type(tiers: tuple[str, ...]) -> Any:
     return Answer[DailyProject[usage]]
 
 
+_ERRORS = msgspec.json.Decoder(Errors)
+_MAKING = Lock()
+"""msgspec crashes the process if two threads make a type's first decoder at once, so one waits for the other."""
+
+
 @cache
 def _decoder(make: Callable[[tuple[str, ...]], Any], tiers: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(make(tiers))
@@ -192,8 +199,10 @@ def _decoder(make: Callable[[tuple[str, ...]], Any], tiers: tuple[str, ...]) -> 
 
 def _decode(body: bytes, tiers: tuple[str, ...], make: Callable[[tuple[str, ...]], Any]) -> tuple[Any, tuple[str, ...]]:
     """The project of an answer, and its tier fields. A partial answer is refused as what upstream says is wrong with it."""
+    with _MAKING:
+        decoder = _decoder(make, tiers)
     try:
-        answer = _decoder(make, tiers).decode(body)
+        answer = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if said := refusal(body):
             raise said from None

@@ -92,7 +92,7 @@ class Upstream:
         now = self.clock.now()
         if refused := self._limited(f"address {address}", now):
             return refused
-        request = _read(body, _Query)
+        request = _read(body, _QUERY)
         if isinstance(request, Answer):
             return request
         try:
@@ -145,7 +145,7 @@ class Upstream:
     def _clock(self, body: bytes | None) -> Answer:
         """What time it is, after moving the clock where a body says so."""
         if body is not None:
-            moment = _read(body, _Moment)
+            moment = _read(body, _MOMENT)
             if isinstance(moment, Answer):
                 return moment
             try:
@@ -192,14 +192,16 @@ class _Moment(msgspec.Struct):
 
 
 _Body = TypeVar("_Body", _Query, _Moment)
+_QUERY = msgspec.json.Decoder(_Query)
+_MOMENT = msgspec.json.Decoder(_Moment)
 
 
-def _read(body: bytes, shape: type[_Body]) -> _Body | Answer:
+def _read(body: bytes, decoder: msgspec.json.Decoder[_Body]) -> _Body | Answer:
     """The body of a request, or the answer to one that cannot be read."""
     if len(body) > LARGEST_BODY:
         return _json(413, {"message": f"at most {LARGEST_BODY} bytes were expected"})
     try:
-        return msgspec.json.decode(body, type=shape)
+        return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         refusal = Refusal(1004, str(error))
         return _json(400, {"errors": [{"message": refusal.message, "errorCode": refusal.code}]})

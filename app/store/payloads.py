@@ -9,11 +9,12 @@ A Parquet reader shared between threads crashes (measured), so every call here o
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from io import BytesIO
 from itertools import accumulate
 from typing import Any, Literal, TypeVar, overload
 
@@ -79,7 +80,7 @@ def tier_order(tiers: Iterable[str]) -> tuple[str, ...]:
 class MeetingsBuilder:
     """Collects the pages of one billing day, in any order, into one payload.
 
-    Memory stays flat: past 65,536 rows they are kept compressed, in sixteen ranges of session key, and finished range by range.
+    Memory stays flat: past 131,072 rows they are kept compressed, in sixteen ranges of session key, and finished range by range.
     """
 
     def __init__(self, tiers: Sequence[str]) -> None:
@@ -110,7 +111,7 @@ class MeetingsBuilder:
         ids share a key.
         """
         schema = _schema(self._tiers)
-        sink, digest, conflicts = pa.BufferOutputStream(), Digest(), []
+        sink, digest, conflicts = BytesIO(), Digest(), []
         stated: list[Ints] = []
         with pq.ParquetWriter(
             sink,
@@ -143,7 +144,7 @@ class MeetingsBuilder:
                 }
             )
             writer.add_key_value_metadata({_META: meta})
-        return Payload(digest.hexdigest(meta), sink.getvalue().to_pybytes())
+        return Payload(digest.hexdigest(meta), sink.getvalue())
 
 
 def encode_meetings(tiers: Sequence[str], pages: Iterable[MeetingPage]) -> Payload:
@@ -154,16 +155,23 @@ def encode_meetings(tiers: Sequence[str], pages: Iterable[MeetingPage]) -> Paylo
     return builder.finish()
 
 
-def decode_meetings(content: bytes, tiers: Sequence[str]) -> MeetingDay:
-    """The meetings of a payload with the columns of these tiers only. Raises PayloadError where it lacks one of them."""
+def decode_meetings(
+    content: bytes, tiers: Sequence[str] | None = None, *, again: Callable[[], bytes] | None = None
+) -> MeetingDay:
+    """The meetings of a payload with the columns of these tiers, or of all it holds.
+
+    Session ids are read only when asked for; `again` gets the blob anew for that, so that a month's blobs need not be kept in
+    memory. Raises PayloadError where the payload lacks a tier.
+    """
     file = _MeetingsFile(content)
+    tiers = file.tiers if tiers is None else tiers
     for tier in tiers:
         if tier not in file.tiers:
             raise PayloadError(f"the payload holds no column {tier!r}; upstream was not asked for it")
     statements = file.read(file.statement_groups, ["session_key", *tiers])
     meetings = file.read(file.meeting_groups, ["session_key", "meeting_key", "created", "destroyed", "max_connections", *tiers])
     sessions = statements.pop("session_key")
-    session_ids = _LazyIds(content, len(sessions))
+    session_ids = _LazyIds(again or (lambda: content), len(sessions))
     return MeetingDay(
         sessions=sessions,
         session_ids=session_ids,
@@ -238,7 +246,7 @@ def encode_daily(usage: DailyUsage | None) -> Payload:
 
 def decode_daily(content: bytes) -> DailyUsage | None:
     """The project level of a day. Raises PayloadError where the blob is of another kind."""
-    said = _decode_json(content, _DailyFile).said
+    said = _decode_json(content, _DAILY_FILE).said
     return None if said is None else DailyUsage(tiers=said.tiers, usage=said.usage)
 
 
@@ -260,7 +268,7 @@ def decode_details(content: bytes) -> list[MeetingDetail]:
     """The session details of a day, sorted by meeting. Raises PayloadError where the blob is of another kind."""
     return [
         MeetingDetail(session=session, meeting_key=meeting, created=created, connections=connections, publishing=publishing)
-        for session, created, meeting, connections, publishing in _decode_json(content, _DetailFile).meetings
+        for session, created, meeting, connections, publishing in _decode_json(content, _DETAIL_FILE).meetings
     ]
 
 
@@ -291,7 +299,7 @@ class _MeetingsFile:
         with _readable():
             self.reader = pq.ParquetFile(pa.BufferReader(content))
             self.meta = (self.reader.metadata.metadata or {})[_META]
-            self._said = msgspec.json.decode(self.meta, type=_MeetingsMeta)
+            self._said = _MEETINGS_META.decode(self.meta)
             if not self.reader.schema_arrow.equals(_schema(self._said.tiers)):
                 raise PayloadError("the blob has other columns than it says")
         self.tiers = self._said.tiers
@@ -348,13 +356,13 @@ def _readable() -> Iterator[None]:
 class _LazyIds(Sequence[str]):
     """The session ids of a payload, read when the first is asked for: a month has too many to make texts of in vain."""
 
-    def __init__(self, content: bytes, length: int) -> None:
-        self._content = content
+    def __init__(self, load: Callable[[], bytes], length: int) -> None:
+        self._load = load
         self._length = length
 
     @cached_property
     def _ids(self) -> pa.ChunkedArray:
-        file = _MeetingsFile(self._content)
+        file = _MeetingsFile(self._load())
         return file.rows(file.statement_groups, ["session_id"])["session_id"]
 
     def __len__(self) -> int:
@@ -380,6 +388,10 @@ class _MeetingsMeta(msgspec.Struct, forbid_unknown_fields=True):
     conflicts: list[tuple[int, int, list[int], list[int]]]
 
 
+_MEETINGS_META = msgspec.json.Decoder(_MeetingsMeta)
+"""Made once, here: msgspec crashes the process if two threads make a type's first decoder at once."""
+
+
 # --- daily usage and details: canonical JSON ---
 
 
@@ -401,11 +413,13 @@ class _DetailFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _File = TypeVar("_File", _DailyFile, _DetailFile)
+_DAILY_FILE = msgspec.json.Decoder(_DailyFile)
+_DETAIL_FILE = msgspec.json.Decoder(_DetailFile)
 
 
-def _decode_json(content: bytes, of: type[_File]) -> _File:
+def _decode_json(content: bytes, decoder: msgspec.json.Decoder[_File]) -> _File:
     try:
-        return msgspec.json.decode(content, type=of)
+        return decoder.decode(content)
     except msgspec.MsgspecError as error:
         raise PayloadError(f"the blob is no such payload: {error}") from error
 
