@@ -80,7 +80,7 @@ def tier_order(tiers: Iterable[str]) -> tuple[str, ...]:
 class MeetingsBuilder:
     """Collects the pages of one billing day, in any order, into one payload.
 
-    Memory stays flat: past 131,072 rows they are kept compressed, in sixteen ranges of session key, and finished range by range.
+    Memory stays flat: past 131,072 rows they are kept compressed, in sixteen ranges of session key, finished range by range.
     """
 
     def __init__(self, tiers: Sequence[str]) -> None:
