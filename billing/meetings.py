@@ -8,7 +8,7 @@ odd ones, of reused sessions or over a midnight, are looked at row by row.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
 
@@ -302,7 +302,8 @@ def _day_names(created: Ints) -> list[date]:
     """The billing day of each instant; the boundaries are resolved once, since a zone call per row costs 10 µs."""
     if not created.size:
         return []
-    span = BillingPeriod(day_at(int(created.min())), day_at(int(created.max()))).days
+    first, last = day_at(int(created.min())), day_at(int(created.max()))
+    span = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
     starts = np.array([microseconds(day_start(day)) for day in span], dtype=np.int64)
     return [span[index] for index in np.searchsorted(starts, created, side="right") - 1]
 

@@ -200,6 +200,11 @@ def test_a_live_meeting_counts_to_the_moment_that_upstream_knew_of() -> None:
         assert (level.days[2][0], level.straddles_end[0]) == (120 * MILLION, 240 * MILLION)
 
 
+def test_a_room_may_be_older_than_any_period() -> None:
+    room = Room("s", [Meeting(START - 800 * 1440 * MINUTE, START - 799 * 1440 * MINUTE, 1, "a"), Meeting(START, START, 1, "b")])
+    assert [len(reuse.days) for reuse in attribute([window([room], FIRST)], [], PERIOD, PLAN).reuses] == [1]
+
+
 def test_a_sum_that_leaves_64_bits_is_refused_and_never_wraps_around() -> None:
     people = [Room(f"s{index}", [Meeting(START, START, 1, "a", adjusted=10**15)]) for index in range(20_000)]
     with pytest.raises(InvalidMinutes, match="absurd"):
