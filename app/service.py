@@ -33,5 +33,5 @@ class Service:
             project.credentials,
             url=project.insights_url or self.settings.insights_url,
             clock=self.clock,
-            limiter=DatabaseLimiter(self.engine),
+            limiter=DatabaseLimiter(self.engine, clock=self.clock),
         )
