@@ -39,6 +39,7 @@ def worker() -> None:
     opened = service()
     logs.configure(opened.settings.log_format)
     with jobs_worker(opened):
+        write("Reckoner runs the jobs.")
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 

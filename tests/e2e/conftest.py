@@ -45,16 +45,16 @@ class Installation:
 
 @contextmanager
 def started(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[str]:
-    """A process that serves, until the end of the block; gives the address that it printed. It must end by itself, and well."""
+    """A process that serves, until the end of the block; gives the address that it printed, if it has one."""
     with (folder / f"{arguments[0]}.log").open("w") as log:
         process = subprocess.Popen(
             [RECKONER, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
         )
         try:
             line = process.stdout.readline()
+            assert line, (folder / f"{arguments[0]}.log").read_text()
             found = re.search(r"http://[\d.]+:\d+", line)
-            assert found, (line, (folder / f"{arguments[0]}.log").read_text())
-            yield found[0]
+            yield found[0] if found else ""
         finally:
             process.terminate()
             process.stdout.close()

@@ -1,0 +1,200 @@
+"""The command `reckoner`, as a process: what it prints, where, and its exit codes."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+import typer.main
+
+from app.cli import app
+from tests.e2e.conftest import ADMIN, Installation, started
+
+PRODUCTION = {"RECKONER_ENVIRONMENT": "production", "RECKONER_NOW": "", "RECKONER_SECRET_KEY": ""}
+NO_SERVER = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'reports'"
+
+
+@pytest.fixture(scope="module")
+def local(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """A folder of its own, with the default database, before the same sandbox."""
+    return replace(installation, folder=tmp_path_factory.mktemp("cli"))
+
+
+@pytest.fixture(scope="module")
+def report(local: Installation, dataset: dict) -> dict:
+    """The worked period, by commands alone."""
+    added = local.run(
+        "projects", "add", "100", "--name", "Worked", "--secret-file", "-", stdin=dataset["projects"][0]["secret"]
+    )
+    assert (added.returncode, added.stderr) == (0, "")
+    done = local.run("reconcile", "100", "2026-10-31..2026-11-01", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, (*path, name))
+
+
+def test_the_commands_are_those_of_the_contract() -> None:
+    assert {path for path in commands(typer.main.get_command(app)) if path} == {
+        *((name,) for name in ("serve", "worker", "sandbox", "migrate", "settings", "keys", "projects")),
+        *((name,) for name in ("period", "collect", "reconcile", "report", "verify")),
+        *(("keys", name) for name in ("create", "list", "revoke")),
+        *(("projects", name) for name in ("add", "list", "import")),
+        *(("report", name) for name in ("show", "export", "verify")),
+    }
+
+
+def test_every_command_explains_itself() -> None:
+    for path in commands(typer.main.get_command(app)):
+        command = typer.main.get_command(app)
+        for name in path:
+            command = command.commands[name]
+        assert command.help, path
+        assert all(getattr(it, "help", None) for it in command.params), path
+
+
+def test_help_and_wrong_usage(local: Installation) -> None:
+    assert "reconcile" in local.run("--help").stdout
+    for wrong in (["period"], ["no-such-command"], ["keys", "create", "x"], ["report", "export", "x", "--format", "pdf"]):
+        done = local.run(*wrong)
+        assert (done.returncode, done.stdout) == (2, ""), wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "sentence"),
+    [
+        (["period", "2026-13"], {}, "'2026-13' is no month; expected a month such as '2026-10'"),
+        (["report", "show", "rpt_none"], {}, "There is no report rpt_none."),
+        (["collect", "404", "2026-10"], {}, "There is no project 404."),
+        (["keys", "revoke", "none"], {}, "There is no API key none."),
+        (["settings"], {"RECKONER_PORT": "x"}, "RECKONER_PORT: Input should be a valid integer"),
+        (
+            ["settings"],
+            {"RECKONER_ENVIRONMENT": "production", "RECKONER_NOW": "", "RECKONER_SECRET_KEY": ""},
+            "required in production",
+        ),
+        (["projects", "list"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
+        (["serve"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
+        (["worker"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
+        (
+            ["projects", "list"],
+            {"RECKONER_DATABASE_URL": "postgresql+psycopg://x@127.0.0.1:1/x"},
+            "The database cannot be used",
+        ),
+        (["sandbox", "--dataset", "."], {}, ""),
+    ],
+)
+def test_a_failure_is_one_line_on_stderr(local: Installation, arguments, settings, sentence: str) -> None:
+    done = local.run(*arguments, **settings)
+    assert done.returncode in ((1,) if sentence else (1, 2)), done
+    assert done.stdout == ""
+    if sentence:
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("reckoner: ")
+        assert sentence in done.stderr
+
+
+def test_a_dataset_that_cannot_be_served_says_where(local: Installation) -> None:
+    for content, sentence in (("{", "is no JSON"), ('{"account": 1}', "/account")):
+        (local.folder / "wrong.json").write_text(content)
+        done = local.run("sandbox", "--dataset", "wrong.json")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert sentence in done.stderr
+
+
+def test_a_period_is_what_rest_says_of_it(local: Installation) -> None:
+    done = local.run("period", "2026-10-31T00:00:00Z..2026-11-02T08:00:00Z", "--json")
+    with local.client() as client:
+        same = client.get("/v1/periods/align", params={"start": "2026-10-31T00:00:00Z", "end": "2026-11-02T08:00:00Z"})
+    assert json.loads(done.stdout) == same.json()
+    assert "2026-10-30" in local.run("period", "2026-10-31T00:00:00Z..2026-11-02T08:00:00Z").stdout
+
+
+def test_settings_are_listed_with_secrets_masked(local: Installation) -> None:
+    for arguments in (["settings"], ["settings", "--json"]):
+        done = local.run(*arguments)
+        assert "RECKONER_DATABASE_URL" in done.stdout
+        assert local.environment["RECKONER_SECRET_KEY"] not in done.stdout
+        assert ADMIN not in done.stdout
+
+
+def test_a_key_is_shown_once_and_works_until_it_is_revoked(installation: Installation) -> None:
+    made = json.loads(installation.run("keys", "create", "auditor", "--scope", "read", "--json").stdout)
+    with installation.client() as client:
+        header = {"Authorization": f"Bearer {made['key']}"}
+        assert client.get("/v1/projects", headers=header).status_code == 200
+        assert made["key"] not in installation.run("keys", "list", "--json").stdout
+        assert installation.run("keys", "revoke", made["id"]).returncode == 0
+        assert client.get("/v1/projects", headers=header).status_code == 401
+
+
+def test_the_report_is_the_one_of_rest(local: Installation, report: dict) -> None:
+    assert report["verdict"] == "balanced"
+    assert report["totals"]["session_level"]["from1To2Publishers"] == "390.000000"
+    shown = local.run("report", "show", report["id"])
+    assert "285.000000" in shown.stdout
+    assert "session_reuse_spillover" in shown.stdout
+    assert json.loads(local.run("report", "show", report["id"], "--json").stdout) == report
+
+
+def test_exports_go_to_a_file_or_to_standard_output(local: Installation, report: dict) -> None:
+    assert json.loads(local.run("report", "export", report["id"]).stdout) == report
+    assert local.run("report", "export", report["id"], "--format", "csv", "--output", "report.csv").returncode == 0
+    assert (local.folder / "report.csv").read_bytes().startswith(b"report_id,version,project_id")
+
+
+def test_a_collection_says_what_it_did(local: Installation, report: dict) -> None:
+    done = local.run("collect", "100", "2026-10-31..2026-11-01", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert {it["day"] for it in told["observations"]} == {"2026-10-30", "2026-10-31", "2026-11-01"}
+    assert told["not_collected"] == []
+    later = local.run("collect", "100", "2026-11-20..2026-11-21")
+    assert "the day has not begun" in later.stdout
+
+
+def test_projects_are_listed_and_imported(local: Installation, report: dict, dataset: dict) -> None:
+    assert [it["project_id"] for it in json.loads(local.run("projects", "list", "--json").stdout)] == ["100"]
+    done = local.run("projects", "import", "9000", "--secret-file", "-", "--json", stdin=dataset["account"]["secret"])
+    assert json.loads(done.stdout) == {"imported": [], "skipped": {"100": "it is there already"}}
+    again = local.run("projects", "add", "100", "--secret-file", "-", stdin="x")
+    assert (again.returncode, again.stderr) == (1, "reckoner: The project 100 is there already.\n")
+
+
+def test_verification_finds_a_single_changed_byte(local: Installation, report: dict) -> None:
+    assert local.run("report", "verify", report["id"]).returncode == 0
+    assert json.loads(local.run("verify", "--json").stdout) == {"verified": True, "findings": []}
+    with sqlite3.connect(local.folder / "reckoner.db") as database:
+        for (name,) in database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'reports'"
+        ).fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute("UPDATE reports SET body = CAST(replace(CAST(body AS TEXT), '390.000000', '390.000001') AS BLOB)")
+    database.close()
+    broken = local.run("verify")
+    assert broken.returncode == 1
+    assert report["id"] in broken.stderr
+    assert json.loads(local.run("report", "verify", report["id"], "--json").stdout)["verified"] is False
+
+
+def test_a_worker_does_the_jobs_of_a_service_without_one(local: Installation, tmp_path: Path, dataset: dict) -> None:
+    apart = replace(local, folder=tmp_path)
+    with started(tmp_path, local.environment, "serve", "--port", "0", "--no-jobs") as url:
+        apart = replace(apart, url=url)
+        with apart.client() as client:
+            credentials = {"kind": "opentok", "secret": dataset["projects"][0]["secret"]}
+            client.post("/v1/projects", json={"project_id": "100", "name": "Worked", "credentials": credentials})
+            wanted = {"project_id": "100", "period": {"first_day": "2026-10-31", "last_day": "2026-11-01"}}
+            waited = client.post("/v1/reconciliations", json=wanted, headers={"Prefer": "wait=1"})
+            assert (waited.status_code, waited.json()["state"]) == (202, "queued")
+            with started(tmp_path, local.environment, "worker"):
+                done = client.post("/v1/reconciliations", json=wanted, headers={"Prefer": "wait=60"})
+    assert (done.status_code, done.json()["verdict"]) == (201, "balanced")

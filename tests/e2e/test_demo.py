@@ -1,0 +1,148 @@
+"""`make demo` and `make serve`, in a company a twentieth as busy: the same programs, days and faults."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.demo.check import wrong
+from app.demo.month import planted_month
+
+SCALE = 0.05
+
+
+@contextmanager
+def demonstration(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The demonstration in a process of its own, its temporary files in `folder`/tmp; killed at the end of the block."""
+    (folder / "tmp").mkdir()
+    # Somebody's real settings: the demonstration must not use them.
+    environment = os.environ | {"TMPDIR": str(folder / "tmp"), "RECKONER_DATABASE_URL": "postgresql+psycopg://nobody@nowhere/x"}
+    command = [sys.executable, "-m", "app.demo", "--scale", str(SCALE), "--out", str(folder / "out"), *arguments]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def left_behind(folder: Path) -> list[str]:
+    """The files and the processes that a demonstration left in its temporary folder."""
+    files = [str(path) for path in (folder / "tmp").iterdir()]
+    processes = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            processes.append(os.readlink(link))
+        except OSError:  # it ended meanwhile
+            continue
+    return files + [place for place in processes if place.startswith(str(folder / "tmp"))]
+
+
+def until(process: subprocess.Popen[str], words: str) -> str:
+    """What the process prints up to a line that holds these words."""
+    told = ""
+    while line := process.stdout.readline():
+        told += line
+        if words in line:
+            return told
+    pytest.fail(told + process.stderr.read())
+
+
+def test_the_month_is_told_proved_and_served(tmp_path: Path) -> None:
+    """One run of `make serve`, which is `make demo` and then stays: what it prints, writes and serves; and its end."""
+    with demonstration(tmp_path, "--serve") as process:
+        told = until(process, "curl")
+        assert "It took" in told
+        for line in (
+            "= session level",
+            "= meeting level",
+            "= project level",
+            "project_day_missing, high",
+            "The verdict: incomplete",
+        ):
+            assert line in told
+        assert "is exactly what its observations give" in told
+        assert "names every planted fault with its minutes, and nothing that is not there" in told
+        assert "\x1b" not in told, "a pipe gets plain text"
+        assert not re.search(r" $", told, re.MULTILINE)
+
+        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert (tmp_path / "out" / "report.csv").read_text().count(report["id"]) > 100
+        assert report["period"]["aligned"]["days"] == 31
+        assert all(day["meeting_coverage"] == "complete" for day in report["days"])
+        command = re.search(r"curl -H '(Authorization: Bearer rk_\S+)' (http://\S+)", told)
+        name, _, value = command[1].partition(": ")
+        served = httpx.get(command[2], headers={name: value})
+        assert served.json() == report
+        assert httpx.get(re.search(r"http://\S+/docs", told)[0]).is_success
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert not left_behind(tmp_path)
+    _the_check_can_fail(report)
+
+
+def _the_check_can_fail(report: dict) -> None:
+    """A report that names less, more, other or wrongly added minutes is not taken for the right one."""
+    month = planted_month(SCALE)
+    assert wrong(report, month) == []
+
+    def spoilt(change) -> str:
+        other = deepcopy(report)
+        change(other)
+        return " ".join(wrong(other, month))
+
+    by_code = {it["code"]: index for index, it in enumerate(report["discrepancies"])}
+    restated = by_code["restated"]
+    assert "Not found: Upstream adds 137.5 minutes" in spoilt(lambda it: it["discrepancies"].pop(restated))
+    assert "Found, but not planted" in spoilt(lambda it: it["discrepancies"][restated].update(code="residual"))
+    assert "Found, but not planted" in spoilt(
+        lambda it: it["discrepancies"][by_code["session_reuse_spillover"]].update(sessions=["quiet"])
+    )
+    tiers = report["discrepancies"][restated]["minutes"]
+    assert "other minutes than were planted" in spoilt(
+        lambda it: it["discrepancies"][restated].update(minutes=dict.fromkeys(tiers, "137.500001"))
+    )
+    assert "is not the sum of the lines above it" in spoilt(lambda it: it["bridge"].pop(2))
+    assert "is not the sum of its tiers" in spoilt(lambda it: it["bridge"][2].update(total="0.000001"))
+    assert "though a day is missing" in spoilt(lambda it: it.update(verdict="explained"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_interrupts_it_is_left_with_nothing(tmp_path: Path, how: signal.Signals) -> None:
+    with demonstration(tmp_path) as process:
+        until(process, "The period")
+        assert left_behind(tmp_path), "it has begun"
+        process.send_signal(how)
+        assert process.wait(30) == 130
+        assert not left_behind(tmp_path)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_is_told_in_a_line_with_what_the_programs_said(tmp_path: Path) -> None:
+    with demonstration(tmp_path) as process:
+        until(process, "The period")
+        service = next(
+            int(link.parent.name)
+            for link in Path("/proc").glob("[0-9]*/cwd")
+            if link.readlink().is_relative_to(tmp_path) and b"serve" in (link.parent / "cmdline").read_bytes()
+        )
+        os.kill(service, signal.SIGKILL)
+        time.sleep(0.1)
+        said = process.stderr.read()
+        assert process.wait(30) == 1
+        assert "serve.log:" in said
+        assert said.splitlines()[-1].startswith("The demonstration failed: ")
+        assert not left_behind(tmp_path)
