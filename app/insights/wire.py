@@ -95,7 +95,7 @@ def more_meetings(body: bytes, tiers: Sequence[str], session_ids: Sequence[str])
 
 def details(body: bytes, session_ids: Sequence[str]) -> Sequence[Found[Detail]]:
     """What was asked of these sessions' meetings, in the same order. Raises InsightsError."""
-    project, _ = _decode(body, (), lambda _: Answer[SessionsProject[Detail]])
+    project, _ = _decode(body, (), _details_type)
     return _in_order(project.session_data, session_ids)
 
 
@@ -178,6 +178,10 @@ def summaries_type(tiers: tuple[str, ...]) -> Any:
 def _more_type(tiers: tuple[str, ...]) -> Any:
     minutes: Any = _minutes_type(tiers)
     return Answer[SessionsProject[Meeting[minutes]]]
+
+
+def _details_type(_: tuple[str, ...]) -> Any:
+    return Answer[SessionsProject[Detail]]
 
 
 def _daily_type(tiers: tuple[str, ...]) -> Any:

@@ -12,7 +12,7 @@ from billing.facts import LIVE, Ints
 TEXTS = ("session_id", "media_mode", "meeting_id")
 """The columns that hold text; all others are 64-bit integers."""
 
-_SPILL_ROWS = 1 << 17
+_SPILL_ROWS = 1 << 16
 _RANGE_BITS = 4
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
 
@@ -27,7 +27,7 @@ class Rows:
     def __init__(self) -> None:
         self._pending: list[pa.Table] = []
         self._count = 0
-        self._spilled: list[list[pa.Buffer]] = []
+        self._spilled: list[list[bytes]] = []
 
     def add(self, rows: pa.Table) -> None:
         self._pending.append(rows)
@@ -45,7 +45,7 @@ class Rows:
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, rows.schema, options=_COMPRESSED) as stream:
                 stream.write_table(rows.slice(start, end - start))
-            spilled.append(sink.getvalue())
+            spilled.append(sink.getvalue().to_pybytes())
         self._pending, self._count = [], 0
 
     def ranges(self) -> Iterator[pa.Table]:

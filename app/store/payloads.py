@@ -8,21 +8,18 @@ order of pages and rows in the answer, and whatever the version of the Parquet l
 A Parquet reader shared between threads crashes (measured), so every call here opens its own.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from io import BytesIO
-from itertools import accumulate
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.store.meeting_file import MEETING, META, STATED, LazyIds, MeetingsFile, schema_of
 from app.store.meeting_rows import (
     TEXTS,
     Digest,
@@ -34,14 +31,11 @@ from app.store.meeting_rows import (
     require_statements,
     widen,
 )
-from billing.facts import LIVE, Conflict, DailyUsage, Ints, Kind, MeetingDay, MeetingDetail, key64
+from billing.facts import LIVE, DailyUsage, Ints, Kind, MeetingDay, MeetingDetail, key64
 from billing.tiers import Tier
 
 _VERSION = 1
 _PARQUET = b"PAR1"
-_META = b"reckoner"
-_STATED = ("publisher_minutes", "subscriber_minutes")
-_MEETING = ("meeting_key", "created", "destroyed", "max_connections")
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,7 @@ def tier_order(tiers: Iterable[str]) -> tuple[str, ...]:
 class MeetingsBuilder:
     """Collects the pages of one billing day, in any order, into one payload.
 
-    Memory stays flat: past 131,072 rows they are kept compressed, in sixteen ranges of session key, finished range by range.
+    Memory stays flat: past 65,536 rows they are kept compressed, in sixteen ranges of session key, finished range by range.
     """
 
     def __init__(self, tiers: Sequence[str]) -> None:
@@ -95,12 +89,12 @@ class MeetingsBuilder:
         keys = keys_of(page.session_ids)
         if page.statements is not None:
             columns: dict[str, Any] = {"session_key": keys}
-            columns |= zip((*_STATED, *self._fields), page.statements, strict=True)
+            columns |= zip((*STATED, *self._fields), page.statements, strict=True)
             columns["session_id"] = pa.array(page.session_ids, pa.string())
             columns["media_mode"] = pa.array(page.media_modes, pa.string())
             self._statements.add(pa.table(columns))
         columns = {"session_key": np.repeat(keys, page.meeting_counts), "meeting_key": keys_of(page.meeting_ids)}
-        columns |= zip((*_MEETING[1:], *_STATED, *self._fields), page.meetings, strict=True)
+        columns |= zip((*MEETING[1:], *STATED, *self._fields), page.meetings, strict=True)
         columns["meeting_id"] = pa.array(page.meeting_ids, pa.string())
         self._meetings.add(pa.table(columns))
 
@@ -110,7 +104,7 @@ class MeetingsBuilder:
         Raises PayloadError where a session is stated twice in different words, where a meeting has no statement, or where two
         ids share a key.
         """
-        schema = _schema(self._tiers)
+        schema = schema_of(self._tiers)
         sink, digest, conflicts = BytesIO(), Digest(), []
         stated: list[Ints] = []
         with pq.ParquetWriter(
@@ -143,7 +137,7 @@ class MeetingsBuilder:
                     "conflicts": sorted(conflicts),
                 }
             )
-            writer.add_key_value_metadata({_META: meta})
+            writer.add_key_value_metadata({META: meta})
         return Payload(digest.hexdigest(meta), sink.getvalue())
 
 
@@ -163,7 +157,7 @@ def decode_meetings(
     Session ids are read only when asked for; `again` gets the blob anew for that, so that a month's blobs need not be kept in
     memory. Raises PayloadError where the payload lacks a tier.
     """
-    file = _MeetingsFile(content)
+    file = MeetingsFile(content)
     tiers = file.tiers if tiers is None else tiers
     for tier in tiers:
         if tier not in file.tiers:
@@ -171,7 +165,7 @@ def decode_meetings(
     statements = file.read(file.statement_groups, ["session_key", *tiers])
     meetings = file.read(file.meeting_groups, ["session_key", "meeting_key", "created", "destroyed", "max_connections", *tiers])
     sessions = statements.pop("session_key")
-    session_ids = _LazyIds(again or (lambda: content), len(sessions))
+    session_ids = LazyIds(again or (lambda: content), len(sessions))
     return MeetingDay(
         sessions=sessions,
         session_ids=session_ids,
@@ -213,7 +207,7 @@ class SessionRows:
 
 def meeting_rows(content: bytes, session_id: str) -> SessionRows | None:
     """What a meetings payload says of one session, its meetings in order of creation; None where it does not name it."""
-    file, key = _MeetingsFile(content), key64(session_id)
+    file, key = MeetingsFile(content), key64(session_id)
     stated = file.rows_of(key, file.statement_groups)
     if not stated or stated[0]["session_id"] != session_id:
         return None
@@ -279,117 +273,14 @@ def content_hash(content: bytes) -> str:
     """
     if not content.startswith(_PARQUET):
         return sha256(content).hexdigest()
-    file, digest = _MeetingsFile(content), Digest()
+    file, digest = MeetingsFile(content), Digest()
     for half, groups, unused in (
-        ("statement", file.statement_groups, {*_MEETING, "meeting_id"}),
+        ("statement", file.statement_groups, {*MEETING, "meeting_id"}),
         ("meeting", file.meeting_groups, {"session_id", "media_mode"}),
     ):
         for group in groups:
             digest.add(half, file.rows([group]).drop_columns(sorted(unused)))
     return digest.hexdigest(file.meta)
-
-
-# --- meetings: reading a file ---
-
-
-class _MeetingsFile:
-    """A meetings payload opened for one reader in one thread."""
-
-    def __init__(self, content: bytes) -> None:
-        with _readable():
-            self.reader = pq.ParquetFile(pa.BufferReader(content))
-            self.meta = (self.reader.metadata.metadata or {})[_META]
-            self._said = _MEETINGS_META.decode(self.meta)
-            if not self.reader.schema_arrow.equals(_schema(self._said.tiers)):
-                raise PayloadError("the blob has other columns than it says")
-        self.tiers = self._said.tiers
-        sizes = [self.reader.metadata.row_group(group).num_rows for group in range(self.reader.num_row_groups)]
-        split = bisect_left(list(accumulate(sizes, initial=0)), self._said.statements)
-        self.statement_groups, self.meeting_groups = range(split), range(split, len(sizes))
-
-    def rows(self, groups: Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of these groups; without `columns`, all of them."""
-        with _readable():
-            return self.reader.read_row_groups(groups, columns=columns, use_threads=False)
-
-    def read(self, groups: Sequence[int], columns: Sequence[str]) -> dict[str, Ints]:
-        """The integers of these columns."""
-        rows = self.rows(groups, columns)
-        return {name: rows[name].to_numpy() for name in columns}
-
-    def rows_of(self, key: int, groups: Sequence[int]) -> list[dict[str, Any]]:
-        """All that is said of the session with this key."""
-        found: list[dict[str, Any]] = []
-        for group in groups:
-            keys = self.read([group], ["session_key"])["session_key"]
-            start, end = np.searchsorted(keys, key, "left"), np.searchsorted(keys, key, "right")
-            if start < end:
-                found += self.rows([group]).slice(start, end - start).to_pylist()
-        return found
-
-    def conflicts(self, sessions: Ints, ids: Sequence[str], tiers: Sequence[str]) -> list[Conflict]:
-        """The conflicts in these tiers."""
-        found = []
-        for session, created, before, after in self._said.conflicts:
-            first, second = ({tier: by[self.tiers.index(tier)] for tier in tiers} for by in (before, after))
-            if first != second:
-                found.append(Conflict(ids[int(np.searchsorted(sessions, session))], created, first, second))
-        return found
-
-
-def _schema(tiers: Sequence[str]) -> pa.Schema:
-    integers = ("session_key", *_MEETING, *_STATED, *tiers)
-    return pa.schema(
-        [pa.field(name, pa.int64(), nullable=False) for name in integers]
-        + [pa.field(name, pa.string(), nullable=False) for name in TEXTS]
-    )
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, msgspec.MsgspecError, OSError, KeyError, ValueError) as error:
-        raise PayloadError(f"the blob is no payload of meetings: {error}") from error
-
-
-class _LazyIds(Sequence[str]):
-    """The session ids of a payload, read when the first is asked for: a month has too many to make texts of in vain."""
-
-    def __init__(self, load: Callable[[], bytes], length: int) -> None:
-        self._load = load
-        self._length = length
-
-    @cached_property
-    def _ids(self) -> pa.ChunkedArray:
-        file = _MeetingsFile(self._load())
-        return file.rows(file.statement_groups, ["session_id"])["session_id"]
-
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        found: str | Sequence[str] = self._ids[index].to_pylist() if isinstance(index, slice) else self._ids[index].as_py()
-        return found
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids.to_pylist())
-
-
-class _MeetingsMeta(msgspec.Struct, forbid_unknown_fields=True):
-    kind: Literal["meetings"]
-    version: Literal[1]
-    tiers: tuple[str, ...]
-    statements: int
-    conflicts: list[tuple[int, int, list[int], list[int]]]
-
-
-_MEETINGS_META = msgspec.json.Decoder(_MeetingsMeta)
-"""Made once, here: msgspec crashes the process if two threads make a type's first decoder at once."""
 
 
 # --- daily usage and details: canonical JSON ---

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 address, database = sys.argv[1:]
 limiter = DatabaseLimiter(create_engine(database), limit=8, window=1.2)
-days = [date(2026, 10, day) for day in (3, 4, 5, 6)] * 2
+days = [date(2026, 10, day) for day in (3, 4, 5, 6)]
 client = InsightsClient(CREDENTIALS, url=address, clock=MovableClock(NOW), limiter=limiter)
 with client, ThreadPoolExecutor(4) as pool:
     answers = list(pool.map(lambda day: client.meetings(day, TIERS), days))
@@ -55,5 +55,5 @@ def test_two_processes_stay_under_the_limit_together(tmp_path, monkeypatch):
         printed = [process.communicate(timeout=60)[0].split() for process in processes]
     assert all(process.returncode == 0 for process in processes)
     assert set(counting.statuses) == {200}
-    assert len(counting.statuses) == sum(int(requests) for requests, _ in printed) >= 28
+    assert len(counting.statuses) == sum(int(requests) for requests, _ in printed) >= 14
     assert printed[0][1] == printed[1][1]
