@@ -93,14 +93,14 @@ def _start(programs: Programs, folder: Path, month: Month, key: str) -> tuple[Pr
 
 def _stay(console: Console, service: Program, address: str, key: str, report_id: str) -> None:
     """Say how to reach the service, and wait for Ctrl-C."""
-    tables.say(
-        console,
-        "The service stays up, its clock where the story ended. Ctrl-C ends it.",
-        f"Address   {address}",
-        f"Pages     {address}/docs",
-        f"API key   {key}",
-        f"Try       curl -H 'Authorization: Bearer {key}' {address}/v1/reports/{report_id}",
+    lines = (
+        "\nThe service stays up, its clock where the story ended. Ctrl-C ends it.",
+        f"  Address   {address}",
+        f"  Pages     {address}/docs",
+        f"  API key   {key}",
+        f"  Try       curl -H 'Authorization: Bearer {key}' {address}/v1/reports/{report_id}",
     )
+    console.print(*lines, sep="\n", soft_wrap=True)  # a command that is broken into lines cannot be copied
     try:
         service.wait()
     except KeyboardInterrupt:

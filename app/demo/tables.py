@@ -1,5 +1,6 @@
 """What the demonstration prints: plain text in a pipe, tables that fit where there is a terminal."""
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -24,14 +25,14 @@ Json = Mapping[str, Any]
 
 def console() -> Console:
     """Standard output; a pipe has no width of its own."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def say(to: Console, title: str, *parts: RenderableType) -> None:
     """Print a part of the story under its title, without the spaces that fill lines up to the width."""
     with to.capture() as told:
-        to.print(f"\n[bold]{title}[/bold]")
+        to.print(f"\n{title}", style="bold")
         to.print(Padding(Group(*parts), (0, 0, 0, 2)))
     to.file.write("".join(f"{line.rstrip()}\n" for line in told.get().splitlines()))
     to.file.flush()

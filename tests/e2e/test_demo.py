@@ -44,7 +44,7 @@ def left_behind(folder: Path) -> list[str]:
     processes = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            processes.append(os.readlink(link))
+            processes.append(str(link.readlink()))
         except OSError:  # it ended meanwhile
             continue
     return files + [place for place in processes if place.startswith(str(folder / "tmp"))]
