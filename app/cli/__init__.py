@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import logs
 from app.api import problems
 from app.cli import keys, periods, projects, reports, run, sandbox
+from app.cli.output import AT_EXIT
 from app.errors import ReckonerError
 from app.insights.errors import InsightsError
 from billing.errors import BillingError
@@ -30,7 +31,8 @@ def main() -> None:
     """Run the command line. A failure that is not a defect of ours is one sentence."""
     logs.configure("console", logging.ERROR)  # a command prints what it has to say; `serve` and `worker` log everything
     try:
-        app()
+        with AT_EXIT:
+            app()
     except ValidationError as error:
         _fail("; ".join(_setting(item["loc"], item["msg"]) for item in error.errors(include_input=False)))
     except (ReckonerError, BillingError, InsightsError, SQLAlchemyError) as error:

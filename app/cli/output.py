@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +21,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProjectId = Annotated[str, typer.Argument(help="The vendor's id of the project, its API key.")]
 Period = Annotated[str, typer.Argument(help="2026-10, 2026-10-01..2026-10-31, or START..END with instants.")]
 
+AT_EXIT = ExitStack()
+"""What a command leaves to `main` to close."""
+
 
 def service() -> Service:
     """The service of the environment's settings, with a database of this release. Raises Unavailable if it is not migrated.
@@ -29,6 +32,7 @@ def service() -> Service:
     """
     settings = Settings()
     opened = Service.of(settings)
+    AT_EXIT.callback(opened.engine.dispose)
     if is_current(opened.engine):
         return opened
     default = Settings.model_fields["database_url"].default

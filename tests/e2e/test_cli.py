@@ -1,7 +1,8 @@
-"""The command `reckoner`, as a process: what it prints, where, and its exit codes."""
+"""The command `reckoner`: what it prints, where, and its exit codes."""
 
 import json
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import typer.main
 
 from app.cli import app
-from tests.e2e.conftest import ADMIN, Installation, started
+from tests.e2e.conftest import ADMIN, RECKONER, Installation, started
 
 PRODUCTION = {"RECKONER_ENVIRONMENT": "production", "RECKONER_NOW": "", "RECKONER_SECRET_KEY": ""}
 NO_SERVER = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
@@ -59,6 +60,12 @@ def test_every_command_explains_itself() -> None:
             command = command.commands[name]
         assert command.help, path
         assert all(getattr(it, "help", None) for it in command.params), path
+
+
+def test_the_console_script_is_installed(local: Installation) -> None:
+    done = subprocess.run([RECKONER, "period", "2026-13"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "reckoner: '2026-13' is no month; expected a month such as '2026-10'\n"
 
 
 def test_help_and_wrong_usage(local: Installation) -> None:
