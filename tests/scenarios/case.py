@@ -45,11 +45,15 @@ class Finding:
     days: tuple[date, ...] = ()
     sessions: tuple[str, ...] = ()
     minutes: tuple[tuple[str, int], ...] = ()
+    method: str = ""
+    """How the meetings of a straddle were split: `exact` or `proportional`."""
 
     @classmethod
-    def of(cls, code: str, minutes: Minutes, days: Iterable[date] = (), sessions: Iterable[str] = ()) -> "Finding":
+    def of(
+        cls, code: str, minutes: Minutes, days: Iterable[date] = (), sessions: Iterable[str] = (), method: str = ""
+    ) -> "Finding":
         named = tuple(sorted((tier, value) for tier, value in minutes.items() if value))
-        return cls(code, tuple(sorted(days)), tuple(sorted(sessions)), named)
+        return cls(code, tuple(sorted(days)), tuple(sorted(sessions)), named, method)
 
 
 @dataclass

@@ -69,7 +69,7 @@ class Planter:
     def amount(self, most: int) -> str:
         """Some micro-minutes up to `most`, clearly more than the tolerance, as a decimal text; empty where that cannot be."""
         least = 2 * max(self.case.tolerance, int(self.case.relative * 10**11), 10_000)
-        return _minutes(self.random.randrange(least, max(most, 2 * least))) if most > least else ""
+        return _minutes(self.random.randrange(least, most)) if most > least else ""
 
     def taken(self, tiers: dict[str, int]) -> tuple[str, str]:
         """A tier of the plan with enough minutes to take some from, and how many."""

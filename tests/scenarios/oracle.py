@@ -137,9 +137,10 @@ def attribute(case: Case, heard: Heard, found: Counter[Finding]) -> tuple[Lines,
     errors: ByDay = defaultdict(Counter)
     reuse, straddles, conflicts = (defaultdict[str, Counter[str]](Counter) for _ in range(3))
     its_days: dict[tuple[str, str], set[date]] = defaultdict(set)
+    guessed: set[str] = set()
     for it in heard.known.values():
         created, session = it.said.created, it.session
-        parts, error = split(it, case)
+        parts, error, exact = split(it, case)
         edges = {day for day, edge in ((case.first, start), (case.last, end)) if created < edge < it.end}
         for day, minutes in parts.items():
             step = ""
@@ -153,6 +154,7 @@ def attribute(case: Case, heard: Heard, found: Counter[Finding]) -> tuple[Lines,
                 (lines[step].update if step == "straddles_start" else lines[step].subtract)(minutes)
                 (straddles if edges else reuse)[session].update(minutes)
                 its_days["boundary_straddle" if edges else "session_reuse_spillover", session] |= edges or {day_of(created)}
+                guessed |= {session} if edges and not exact else set()
         if it.said.first_answer:
             conflicts[session].update({tier: it.said.minutes[tier] - it.said.first_answer[tier] for tier in case.plan})
             its_days["conflicting_meeting", session].add(day_of(created))
@@ -164,7 +166,8 @@ def attribute(case: Case, heard: Heard, found: Counter[Finding]) -> tuple[Lines,
     named = {"session_reuse_spillover": reuse, "boundary_straddle": straddles, "conflicting_meeting": conflicts}
     for code, by_session in named.items():
         for session, minutes in by_session.items():
-            found[Finding.of(code, minutes, its_days[code, session], [session])] += 1
+            method = "" if by_session is not straddles else "proportional" if session in guessed else "exact"
+            found[Finding.of(code, minutes, its_days[code, session], [session], method)] += 1
     lines["meeting_level"] = sum(meetings.values(), Counter())
     lines["session_level"] = Counter(lines["meeting_level"])
     for step in ("session_total_mismatch", "reuse_before", "reuse_after", "straddles_end", "straddles_start"):
@@ -172,26 +175,32 @@ def attribute(case: Case, heard: Heard, found: Counter[Finding]) -> tuple[Lines,
     return lines, meetings, errors
 
 
-def split(it: Known, case: Case) -> tuple[Split, Split]:
-    """A meeting's parts on each day of the period, before and after it, and by how much each part may be wrong."""
+def split(it: Known, case: Case) -> tuple[Split, Split, bool]:
+    """A meeting's parts on each day of the period, before and after it; by how much each is wrong; whether none is."""
     edges = [midnight(day) for day in days(case.first, after(case.last))]
     names = [BEFORE, *days(case.first, case.last), AFTER]
     bounds = [min(it.said.created, edges[0]), *edges, max(it.end, edges[-1])]
     spans = [max(0, min(it.end, high) - max(it.said.created, low)) for low, high in pairwise(bounds)]
     if sum(span > 0 for span in spans) < 2:
-        return {name: {t: it.said.minutes[t] for t in case.plan} for name, span in zip(names, spans, strict=True) if span}, {}
+        return (
+            {name: {t: it.said.minutes[t] for t in case.plan} for name, span in zip(names, spans, strict=True) if span},
+            {},
+            True,
+        )
     parts: Split = {name: {} for name in names}
     errors: Split = {name: {} for name in names}
+    all_exact = True
     for tier in case.plan:
         weights: list[Fraction] = [Fraction(0)] * len(names)
         for day, histogram in it.said.by_day.items():
             weights[names.index(BEFORE if day < case.first else AFTER if day > case.last else day)] += in_tier(histogram, tier)
-        exact = it.exact and bool(sum(weights) or not it.said.minutes[tier])
+        exact = not it.said.minutes[tier] or (it.exact and bool(sum(weights)))
+        all_exact = all_exact and exact
         shares = apportion(it.said.minutes[tier], weights if exact else [Fraction(span) for span in spans])
         for name, part, weight in zip(names, shares, weights, strict=True):
             parts[name][tier] = part
             errors[name][tier] = 0 if exact else abs(part - round(weight))
-    return {name: part for name, part, span in zip(names, parts.values(), spans, strict=True) if span}, errors
+    return {name: part for name, part, span in zip(names, parts.values(), spans, strict=True) if span}, errors, all_exact
 
 
 def apportion(total: int, weights: list[Fraction]) -> list[int]:
@@ -296,7 +305,8 @@ def explain(
     both_ways = {r > 0 for r in above().values()} == {True, False}
     if both_ways and abs(sum(left.values())) <= allowed(case, sum(line.project.values()), sum(line.meetings.values())):
         take_and_name("tier_shift", above())
-    take("boundary_straddle", {tier: r for tier, r in above().items() if abs(r) <= errors[tier]})
+    if misplaced := {tier: r for tier, r in above().items() if abs(r) <= errors[tier]}:
+        take_and_name("boundary_straddle", misplaced)
     if above():
         take_and_name("residual", above())
     return found, causes

@@ -123,7 +123,13 @@ def read(body: bytes) -> Reported:
             for it in content["days"]
         ],
         findings=Counter(
-            Finding.of(it["code"], minutes(it["minutes"]), map(date.fromisoformat, it["days"]), it["sessions"])
+            Finding.of(
+                it["code"],
+                minutes(it["minutes"]),
+                map(date.fromisoformat, it["days"]),
+                it["sessions"],
+                it["evidence"].get("method", ""),
+            )
             for it in content["discrepancies"]
         ),
         verdict=content["verdict"],

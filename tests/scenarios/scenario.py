@@ -94,6 +94,8 @@ def scenario(seed: int, *, faults: bool, grain: int = 3) -> Scenario:
         for kind in sorted(dict.fromkeys(wanted), key=lambda kind: (kind not in HISTORIES, wanted.index(kind))):
             if not (kind in HISTORIES and any(it in HISTORIES for it in planted)) and getattr(planter, f"plant_{kind}")():
                 planted.append(kind)
+        if not planted and planter.plant_http():
+            planted.append("http")
         case = planter.case
     return Scenario(seed, case, requested, tuple(planted), grain)
 
@@ -116,7 +118,7 @@ def _filled(random: Random, plan: tuple[str, ...]) -> object:
 
 def _settled(random: Random, last: date) -> int:
     """When all is final and still retained, outside maintenance: in the morning or the afternoon, some days later."""
-    return midnight(last + timedelta(days=random.randrange(4, 12))) + random.randrange(9 * HOUR, 20 * HOUR) // 3 * 3 + 1
+    return midnight(last + timedelta(days=random.randrange(5, 12))) + random.randrange(9 * HOUR, 20 * HOUR) // 3 * 3 + 1
 
 
 def _earlier(random: Random, first: date, last: date) -> list[Collection]:

@@ -84,13 +84,12 @@ def test_what_was_not_collected_in_time_leaves_the_report_incomplete(kind: str) 
     assert {it.code for it in named(report.findings)} <= {"meeting_day_missing", "project_day_missing", "day_not_final"}
 
 
-def test_every_kind_is_planted_often_and_half_of_the_scenarios_have_none() -> None:
-    planted = [scenario(seed, faults=seed % 2 == 1).planted for seed in range(320)]
+def test_every_kind_is_planted_often() -> None:
+    planted = [scenario(seed, faults=True).planted for seed in range(1, 320, 2)]
     counts = Counter(kind for kinds in planted for kind in kinds)
     assert set(counts) == set(KINDS)
     assert min(counts.values()) >= 3
-    assert sum(not kinds for kinds in planted[::2]) == 160
-    assert sum(1 <= len(kinds) <= 3 for kinds in planted[1::2]) >= 150
+    assert all(1 <= len(kinds) <= 3 for kinds in planted)
 
 
 def test_a_seed_always_gives_the_same_scenario() -> None:

@@ -32,8 +32,8 @@ DAYS = {HALLOWEEN: (24, 110, 45), LONG_DAY: (25, 100, 30)}
 SESSIONS = {"A": (30, 15), "B": (180, 0), "C": (0, 90), "D": (60, 0), "E": (20, 0), "F": (100, 30), "G": (0, 0)}
 FINDINGS = [
     Finding.of("session_reuse_spillover", {LOW: 140_000_000}, [date(2026, 10, 30), date(2026, 11, 2)], ["1_MX4xMDB-worked-B"]),
-    Finding.of("boundary_straddle", {HIGH: 30_000_000}, [HALLOWEEN], ["1_MX4xMDB-worked-C"]),
-    Finding.of("boundary_straddle", {LOW: 40_000_000}, [LONG_DAY], ["1_MX4xMDB-worked-D"]),
+    Finding.of("boundary_straddle", {HIGH: 30_000_000}, [HALLOWEEN], ["1_MX4xMDB-worked-C"], "exact"),
+    Finding.of("boundary_straddle", {LOW: 40_000_000}, [LONG_DAY], ["1_MX4xMDB-worked-D"], "exact"),
 ]
 
 
