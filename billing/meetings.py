@@ -105,11 +105,16 @@ class _Rows:
 
 
 def attribute(
-    windows: Iterable[tuple[Observation, MeetingDay]], details: Iterable[MeetingDetail], period: BillingPeriod, plan: TierPlan
+    windows: Iterable[tuple[Observation, MeetingDay]],
+    details: Iterable[MeetingDetail],
+    period: BillingPeriod,
+    plan: TierPlan,
+    superseded: Iterable[tuple[Observation, MeetingDay]] = (),
 ) -> MeetingLevel:
     """The meeting level of `period` from the windows of its days and of the day before, in any order.
 
-    Where two windows hold the same meeting or session, the one observed later counts.
+    Where two windows hold the same meeting or session, the one observed later counts. `superseded` are earlier complete
+    readings of some of the windows, to find what was restated since.
     """
     ordered = sorted(windows, key=lambda window: (window[0].observed_at, window[0].day))
     bounds = np.array([microseconds(day_start(day)) for day in [*period.days, next_day(period.last_day)]], dtype=np.int64)
@@ -123,6 +128,7 @@ def attribute(
         rows = _add_plain(level, observation, day, reused, period, plan)
         odd.append(_rows(observation, day, rows, source, plan))
     _add_statements(level, ordered, reused, period, plan)
+    level.restated = _restated_since(superseded, ordered, plan)
     if odd:
         _add_odd(level, _concatenate(odd), ordered, details, bounds, plan)
     return level
@@ -272,14 +278,47 @@ def _add_odd(
 
 def _latest(level: MeetingLevel, rows: _Rows, ordered: Sequence[tuple[Observation, MeetingDay]]) -> _Rows:
     """Each meeting once, as it was observed last; a change after it had ended is noted."""
+    rows, again = _by_meeting(rows)
+    level.restated += _changes(rows, again, [day for _, day in ordered])
+    return rows.take(np.append(~again, True)) if rows.session.size else rows
+
+
+def _by_meeting(rows: _Rows) -> tuple[_Rows, NDArray[np.bool_]]:
+    """The rows with those of one meeting side by side, in order of source; and where the next row is the same meeting."""
     rows = rows.take(np.lexsort((rows.source, rows.created, rows.key, rows.session)))
-    same = (rows.session[1:] == rows.session[:-1]) & (rows.key[1:] == rows.key[:-1]) & (rows.created[1:] == rows.created[:-1])
-    changed = same & ~rows.live[:-1] & (rows.minutes[1:] != rows.minutes[:-1]).any(axis=1)
-    for index in np.flatnonzero(changed):
-        name = _name(ordered[int(rows.source[index])][1], int(rows.session[index]))
-        difference = rows.minutes[index + 1] - rows.minutes[index]
-        level.restated.append(Change(name, tuple(int(value) for value in difference)))
-    return rows.take(np.append(~same, True)) if rows.session.size else rows
+    identity = (rows.session, rows.key, rows.created)
+    return rows, np.logical_and.reduce([column[1:] == column[:-1] for column in identity])
+
+
+def _changes(rows: _Rows, again: NDArray[np.bool_], sources: Sequence[MeetingDay]) -> list[Change]:
+    """Where a meeting that had ended was answered with other minutes later."""
+    changed = again & ~rows.live[:-1] & (rows.minutes[1:] != rows.minutes[:-1]).any(axis=1)
+    return [
+        Change(
+            _name(sources[int(rows.source[index])], int(rows.session[index])),
+            tuple((rows.minutes[index + 1] - rows.minutes[index]).tolist()),
+        )
+        for index in np.flatnonzero(changed).tolist()
+    ]
+
+
+def _restated_since(
+    superseded: Iterable[tuple[Observation, MeetingDay]], ordered: Sequence[tuple[Observation, MeetingDay]], plan: TierPlan
+) -> list[Change]:
+    """What became of the meetings of windows that were complete when first read, and were read again."""
+    latest = {observation.day: (observation, day) for observation, day in ordered}
+    changes = []
+    for then in superseded:
+        readings = [then, latest[then[0].day]]
+        rows = _concatenate([_natives(reading, source, plan) for source, reading in enumerate(readings)])
+        changes += _changes(*_by_meeting(rows), [day for _, day in readings])
+    return changes
+
+
+def _natives(reading: tuple[Observation, MeetingDay], source: int, plan: TierPlan) -> _Rows:
+    observation, day = reading
+    start, end = _window(observation)
+    return _rows(observation, day, np.flatnonzero((day.created >= start) & (day.created < end)), source, plan)
 
 
 def _reuses(rows: _Rows, is_before: NDArray[np.bool_], ordered: Sequence[tuple[Observation, MeetingDay]]) -> list[Reuse]:

@@ -59,7 +59,8 @@ class Evidence:
     """What a reconciliation rests on.
 
     `daily` is every observation of the daily usage of the period's days, `meetings` the latest window of each day from the
-    one before the period on, `details` the session details held for their midnight-crossers.
+    one before the period on, `details` the session details held for their midnight-crossers; `superseded` are the first
+    complete readings of those windows that were answered otherwise later.
     """
 
     daily: Sequence[DailyReading]
@@ -67,6 +68,7 @@ class Evidence:
     details: Sequence[MeetingDetail]
     detail_observations: Sequence[Observation]
     as_of: datetime
+    superseded: Iterable[tuple[Observation, MeetingDay]] = ()
 
 
 @dataclass(frozen=True)

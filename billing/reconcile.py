@@ -13,7 +13,7 @@
 N to M holds to the micro-minute, always. Everything is a pure function of the evidence and of `as_of`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 import numpy as np
@@ -57,7 +57,8 @@ __all__ = [
 def reconcile(aligned: AlignedPeriod, terms: ProjectTerms, evidence: Evidence) -> Reconciliation:
     """Reconcile a period. The order of the evidence does not matter; the same evidence gives the same answer."""
     windows, contradicted = _windows(terms, evidence)
-    level = attribute(windows, evidence.details, aligned.period, terms.plan)
+    superseded: list[Observation] = []
+    level = attribute(windows, evidence.details, aligned.period, terms.plan, _noting(superseded, terms, evidence))
     days = _days(aligned, terms, evidence, windows, level)
     residual = explain(_cells(days, level, terms), days, evidence.daily, terms)
     found = findings(aligned, terms, evidence.daily, contradicted, level, days, residual)
@@ -67,7 +68,7 @@ def reconcile(aligned: AlignedPeriod, terms: ProjectTerms, evidence: Evidence) -
         totals = {"session_level": _tiers(level.session_level), "meeting_level": _tiers(level.total), **totals}
     observations = [reading.observation for reading in evidence.daily]
     if terms.cross_check:
-        observations += [observation for observation, _ in windows]
+        observations += [*(observation for observation, _ in windows), *superseded]
         observations += evidence.detail_observations
     return Reconciliation(
         aligned=aligned,
@@ -90,6 +91,13 @@ def _windows(terms: ProjectTerms, evidence: Evidence) -> tuple[list[tuple[Observ
         add_session_contradictions(contradicted, observation, window, terms.plan, terms.tolerance.minutes)
         windows.append((observation, window.only(terms.plan.fields)))
     return windows, contradicted
+
+
+def _noting(seen: list[Observation], terms: ProjectTerms, evidence: Evidence) -> Iterator[tuple[Observation, MeetingDay]]:
+    """The superseded readings one at a time, noting whose they are."""
+    for observation, window in evidence.superseded if terms.cross_check else ():
+        seen.append(observation)
+        yield observation, window.only(terms.plan.fields)
 
 
 def _days(

@@ -48,14 +48,17 @@ def gather(session: Session, held: Iterable[Observation], as_of: datetime) -> Ev
     by_kind: dict[Kind, list[Observation]] = {kind: [] for kind in Kind}
     for observation in held:
         by_kind[observation.kind].append(observation)
+    windows = {observation.day: observation for observation in sorted(by_kind[Kind.MEETINGS], key=lambda it: it.observed_at)}
+    superseded = [observation for observation in by_kind[Kind.MEETINGS] if observation not in windows.values()]
     usage = {sha256: decode_daily(observations.payload(session, sha256)) for sha256 in _hashes(by_kind[Kind.DAILY_USAGE])}
     details = [decode_details(observations.payload(session, it.sha256)) for it in by_kind[Kind.SESSION_DETAIL]]
     return Evidence(
         daily=[DailyReading(it, usage[it.sha256]) for it in by_kind[Kind.DAILY_USAGE]],
-        meetings=(_window(session, it) for it in by_kind[Kind.MEETINGS]),
+        meetings=(_window(session, it) for it in windows.values()),
         details=[detail for told in details for detail in told],
         detail_observations=by_kind[Kind.SESSION_DETAIL],
         as_of=as_of,
+        superseded=(_window(session, it) for it in superseded),
     )
 
 
@@ -67,13 +70,23 @@ def _window(session: Session, observation: Observation) -> tuple[Observation, Me
 
 
 def _held(session: Session, project_id: str, period: BillingPeriod, known_at: datetime | None) -> list[Observation]:
-    """Every observation of the period's daily usage, and the latest of the meetings and details that may reach into it."""
+    """Every observation of the period's daily usage, and what was read last of the meetings and details that may reach into it.
+
+    Of a window that was complete before with another answer, the first complete reading is held too: it may be restated.
+    """
     reach = (period.first_day - timedelta(days=1), period.last_day, known_at)
     return [
         *observations.history(session, project_id, Kind.DAILY_USAGE, period.first_day, period.last_day, known_at),
-        *observations.latest(session, project_id, Kind.MEETINGS, *reach).values(),
+        *_first_and_latest(observations.history(session, project_id, Kind.MEETINGS, *reach)),
         *observations.latest(session, project_id, Kind.SESSION_DETAIL, *reach).values(),
     ]
+
+
+def _first_and_latest(history: Sequence[Observation]) -> list[Observation]:
+    """The latest observation of each day, and the first complete one where its answer was another."""
+    latest = {observation.day: observation for observation in history}
+    first = {observation.day: observation for observation in reversed(history) if observation.complete}
+    return [*latest.values(), *(it for day, it in first.items() if it.sha256 != latest[day].sha256)]
 
 
 def _hashes(held: Sequence[Observation]) -> set[str]:

@@ -205,6 +205,21 @@ def test_a_statement_that_is_not_the_sum_of_its_meetings() -> None:
     assert it.totals["session_level"][0] == 113 * MILLION
 
 
+def test_a_meeting_that_was_answered_otherwise_in_a_complete_window_is_restated() -> None:
+    now, then = hour(), hour()
+    then.meetings[0].adjusted = -15 * MILLION
+    base = answer([now], [reading(DAY, {ONE: 120 * MILLION})])
+    windows = [window([], BEFORE), window([now], DAY, hours=50)]
+    evidence = Evidence([reading(DAY, {ONE: 120 * MILLION})], windows, [], [], as_of(DAY), [window([then], DAY)])
+    it = reconcile(base.aligned, base.terms, evidence)
+    assert found(it) == [("restated", {ONE: 15 * MILLION}, [], ["s"])]
+    assert it.verdict is Verdict.BALANCED
+    assert len(it.observations) == 4
+    then.meetings[0].live = True
+    evidence = replace(evidence, superseded=[window([then], DAY)])
+    assert found(reconcile(base.aligned, base.terms, evidence)) == []
+
+
 def test_a_conflict_of_one_collection_is_told() -> None:
     base = answer([hour()], [reading(DAY, {ONE: 120 * MILLION})])
     observation, day = window([hour()], DAY)
