@@ -105,5 +105,8 @@ async def _once(request: Request, key: str, handle: Callable[[Request], Coroutin
     except BaseException:
         await run_in_threadpool(release)
         raise
-    await run_in_threadpool(finish, response)
+    if response.status_code < 400:
+        await run_in_threadpool(finish, response)
+    else:
+        await run_in_threadpool(release)
     return response

@@ -59,7 +59,8 @@ class Edge:
                     raise
                 await problems.answer(error, request_id)(scope, receive, send_with_id)
             milliseconds = round((time.perf_counter() - started) * 1000)
-            _log.info("request", method=scope["method"], path=scope["path"], status=status, milliseconds=milliseconds)
+            path = scope["raw_path"].decode("ascii", "replace")  # as it was sent: decoded, it could forge a line of the log
+            _log.info("request", method=scope["method"], path=path, status=status, milliseconds=milliseconds)
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:

@@ -155,7 +155,11 @@ def _field(item: Mapping[str, Any]) -> FieldError:
     source, *path = item["loc"]
     cause = item.get("ctx", {}).get("error")
     inner = cause.pointer if isinstance(cause, BillingError) else ""
-    detail = _sentence(cause) if isinstance(cause, BillingError) else _WORDS.get(item["type"], item["msg"])
+    detail = (
+        _sentence(cause)
+        if isinstance(cause, BillingError)
+        else _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
+    )
     if source != "body":
         return FieldError(detail=detail, parameter=".".join(str(part) for part in path) or inner.strip("/") or source)
     if item["type"] == "json_invalid":

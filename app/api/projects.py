@@ -3,6 +3,9 @@
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from fastapi import APIRouter, Path, Response
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, WithJsonSchema
 
@@ -32,6 +35,16 @@ Plan = Annotated[
 Decimals = Annotated[str, Field(pattern=r"^\d{1,4}(\.\d{1,6})?$")]
 
 
+def _rsa_key(text: str) -> str:
+    """Refuse now what could not sign a token later."""
+    try:
+        if isinstance(load_pem_private_key(text.encode(), password=None), RSAPrivateKey):
+            return text
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        pass
+    raise ValueError("Expected an RSA private key in PEM form, without a password")
+
+
 class OpenTok(Strict):
     """Credentials of an OpenTok project."""
 
@@ -44,7 +57,7 @@ class Vonage(Strict):
 
     kind: Literal["vonage"]
     application_id: Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")]
-    private_key: Annotated[str, Field(min_length=1, max_length=16_384, description="PEM, RSA")]
+    private_key: Annotated[str, Field(min_length=1, max_length=16_384, description="RSA, PEM"), AfterValidator(_rsa_key)]
 
 
 Credentials = Annotated[OpenTok | Vonage, Discriminator("kind")]

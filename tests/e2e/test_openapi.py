@@ -37,6 +37,14 @@ def test_every_example_is_what_its_schema_says(document: dict) -> None:
     assert checked > 25
 
 
+def test_a_report_has_every_documented_field_and_no_other(document: dict, report: dict) -> None:
+    schemas = document["components"]["schemas"]
+    jsonschema_rs.Draft202012Validator({**schemas["Report"], "components": document["components"]}).validate(report)
+    parts = {"Report": report, "BridgeStep": report["bridge"][0], "ReportDay": report["days"][0]}
+    for name, part in (parts | {"Finding": report["discrepancies"][0]}).items():
+        assert part.keys() == schemas[name]["properties"].keys(), name
+
+
 def test_every_operation_says_what_it_is_for(document: dict) -> None:
     for _, operation in operations(document):
         assert operation["summary"], operation["operationId"]

@@ -112,8 +112,11 @@ def test_a_failure_of_upstream_is_a_problem_with_its_code(installation: Installa
     with installation.client() as client:
         client.post("/v1/projects", json=body)
         wanted = {"project_id": "wrong", "period": PERIOD}
-        answer = client.post("/v1/reconciliations", json=wanted, headers={"Prefer": "wait=60"})
-        assert answer.status_code == 502, answer.text
+        for _ in range(2):  # a failure had no effect, so its key may try again
+            headers = {"Prefer": "wait=60", "Idempotency-Key": "a failure"}
+            answer = client.post("/v1/reconciliations", json=wanted, headers=headers)
+            assert answer.status_code == 502, answer.text
+            assert "idempotency-replayed" not in answer.headers
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["upstream_code"] in range(1000, 1023)
         assert answer.json()["request_id"] == answer.headers["x-request-id"]
@@ -163,9 +166,11 @@ def test_a_report_lists_its_discrepancies_page_by_page(installation: Installatio
 def test_every_log_line_is_json_with_the_request(installation: Installation) -> None:
     with installation.client() as client:
         client.get("/v1/projects", headers={"X-Request-Id": "find-me-in-the-log"})
+        client.get("/forged%0Aline")
     lines = [json.loads(line) for line in (installation.folder / "serve.log").read_text().splitlines()]
     mine = [line for line in lines if line.get("request_id") == "find-me-in-the-log"]
     assert [(line["event"], line["path"], line["status"]) for line in mine] == [("request", "/v1/projects", 200)]
+    assert "/forged%0Aline" in [line.get("path") for line in lines]
     assert "project-secret" not in str(lines)
 
 

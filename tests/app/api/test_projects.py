@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
@@ -75,6 +77,20 @@ def test_a_secret_is_never_answered_nor_kept_in_clear(client: TestClient, new_pr
             rows = session.execute(text(f"SELECT * FROM {table}")).all()
             assert rows
             assert "project-secret" not in str(rows)
+
+
+def test_a_vonage_application_needs_a_key_that_can_sign(client: TestClient, new_project) -> None:
+    rsa_key, other = rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()
+    pem = [it.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode() for it in (rsa_key, other)]
+    vonage = {"kind": "vonage", "application_id": "6b7ee1b4-8e1c-4b6e-9c0f-3f0f4f1d2a10"}
+    for wrong in ("secret of no use", pem[1], pem[0][:-100]):
+        refused = client.post("/v1/projects", json=new_project | {"credentials": vonage | {"private_key": wrong}})
+        assert refused.status_code == 422
+        assert [error["pointer"] for error in refused.json()["errors"]] == ["/credentials/vonage/private_key"]
+        assert wrong not in refused.text
+    added = client.post("/v1/projects", json=new_project | {"credentials": vonage | {"private_key": pem[0]}})
+    assert added.json()["credentials"] == {"kind": "vonage"}
+    assert client.patch("/v1/projects/100", json={"name": "B"}).json()["credentials"] == {"kind": "vonage"}
 
 
 def test_a_change_touches_what_it_states_and_nothing_else(client: TestClient, new_project) -> None:
