@@ -40,23 +40,31 @@ def create_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("postgresql_readonly", False)
+        options = connection.get_execution_options()
+        reading = options.get("postgresql_readonly", False)
         connection.exec_driver_sql(f"PRAGMA query_only = {int(reading)}")
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
 
 @contextmanager
-def transaction(engine: Engine, *, read_only: bool = False) -> Iterator[Session]:
+def transaction(engine: Engine, *, read_only: bool = False, durable: bool = True) -> Iterator[Session]:
     """One request's or job's transaction: committed at the end of the block, rolled back if it raises.
 
     Code inside only flushes; what it returns stays readable after the commit. `read_only` is for answers that change nothing:
-    on SQLite they do not wait for a writer, and both databases refuse a write in them.
+    on SQLite they do not wait for a writer, and both databases refuse a write in them. What is not `durable` may be forgotten
+    if the machine, not only the process, goes down at once: the commit does not wait for the disk.
     """
+    # SQLite's listener above reads the same options.
     if read_only:
-        engine = engine.execution_options(postgresql_readonly=True)  # SQLite's listener above reads the same option
+        engine = engine.execution_options(postgresql_readonly=True)
+    if not durable:
+        engine = engine.execution_options(durable=False)
     with Session(engine, expire_on_commit=False) as session, session.begin():
+        if not durable and engine.dialect.name == "postgresql":
+            session.connection().exec_driver_sql("SET LOCAL synchronous_commit = off")
         yield session
 
 

@@ -78,6 +78,18 @@ def test_reading_refuses_to_write_and_writing_works_again(engine: Engine) -> Non
     assert _rows(engine) == 1
 
 
+def test_only_what_need_not_last_does_not_wait_for_the_disk(engine: Engine) -> None:
+    setting, waits, hurries = (
+        ("PRAGMA synchronous", 2, 1) if engine.name == "sqlite" else ("SHOW synchronous_commit", "on", "off")
+    )
+    if engine.name == "postgresql":  # the tests' own server waits for nobody
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET synchronous_commit = on")
+    for durable, expected in ((True, waits), (False, hurries), (True, waits)):
+        with db.transaction(engine, durable=durable) as session:
+            assert session.connection().exec_driver_sql(setting).scalar_one() == expected
+
+
 def test_a_reader_does_not_wait_for_a_writer(engine: Engine) -> None:
     with db.transaction(engine) as session:
         session.add(RequestWindow(scope="a", stamps=[]))
