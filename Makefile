@@ -12,7 +12,7 @@ serve: $(READY)
 	$(BIN)/python -m app.demo --serve
 
 test: $(READY)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
