@@ -17,7 +17,9 @@ PROJECT = "100"
 
 DROPPED, SHIFTED, RESTATED = date(2026, 10, 7), date(2026, 10, 21), date(2026, 10, 5)
 RESTATED_AT = datetime(2026, 10, 26, 10, tzinfo=UTC)
-DESK, ALL_HANDS = "1_MX4xMDB-support-desk", "1_MX4xMDB-all-hands-at-midnight"
+CLASSROOM, ALL_HANDS = "1_MX4xMDB-classroom", "1_MX4xMDB-all-hands-at-midnight"
+TERM = date(2026, 9, 14)
+"""The first day of lessons: upstream still knows of it when the month's first day is collected."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,10 @@ class Month:
 def planted_month(scale: float) -> Month:
     """The month at about 300 × `scale` sessions a working day."""
     dataset = generate(SEED, DAYS.first_day, len(DAYS), scale, PROJECT)
-    calls = max(1, round(8 * scale))
-    desk, desk_outside = _desk(calls)
+    lessons = max(1, round(8 * scale))
+    classroom, lessons_outside = _classroom(lessons)
     all_hands, all_hands_after = _all_hands()
-    dataset["sessions"] += [desk, all_hands]
+    dataset["sessions"] += [classroom, all_hands]
     minute, small, team, crowd = 1_000_000, "from1To2Publishers", "from3To6Publishers", "from36PlusPublishers"
     dataset["faults"] = [
         {"kind": "project_day_dropped", "day": str(DROPPED)},
@@ -80,10 +82,10 @@ def planted_month(scale: float) -> Month:
                 {small: 137 * minute + minute // 2},
             ),
             Planted(
-                f"The support desk holds every call in one room, {calls} a day, before, in and after the month.",
+                f"One room holds every lesson of a school, {lessons} a day since {TERM}, in and after the month too.",
                 Code.SESSION_REUSE_SPILLOVER,
-                DESK,
-                {small: desk_outside * minute},
+                CLASSROOM,
+                {team: lessons_outside * minute},
             ),
             Planted(
                 "An all-hands of 40 begins on the month's last evening and ends after midnight.",
@@ -95,19 +97,18 @@ def planted_month(scale: float) -> Month:
     )
 
 
-def _desk(calls: int) -> tuple[dict[str, Any], int]:
-    """Two people, 20 minutes, so many times a day; and the minutes outside the period that are known when it is reconciled."""
+def _classroom(lessons: int) -> tuple[dict[str, Any], int]:
+    """Six people, 40 minutes, so many times a day; and the minutes outside the period that are known when it is reconciled."""
+    days = BillingPeriod(TERM, DAYS.last_day).days
     connections = [
-        _publisher(
-            f"desk-{day}-{call}-{person}", day_start(day) + timedelta(hours=9) + call * timedelta(minutes=45), minutes=20
-        )
-        for day in DAYS.days
-        for call in range(calls)
-        for person in ("agent", "customer")
+        _publisher(f"lesson-{day}-{lesson}-{seat}", day_start(day) + timedelta(hours=9 + lesson), minutes=40)
+        for day in days
+        for lesson in range(lessons)
+        for seat in range(6)
     ]
     # The last collection is of 1 November: what upstream then states of the room holds that day, but not the next.
-    outside = sum(day not in PERIOD and day <= next_day(PERIOD.last_day) for day in DAYS.days)
-    return _session(DESK, connections), outside * calls * 2 * 20
+    outside = sum(day not in PERIOD and day <= next_day(PERIOD.last_day) for day in days)
+    return _session(CLASSROOM, connections), outside * lessons * 6 * 40
 
 
 def _all_hands() -> tuple[dict[str, Any], int]:

@@ -1,10 +1,12 @@
 """The session level: what resolves sessions, meetings, and who was in them, as known at an instant.
 
-Resources are plain dictionaries; a collection in one is a function that the executor calls with its arguments.
+Resources are plain dictionaries. A collection in one, and a figure that is not always asked for and costs something, is a
+function that the executor calls.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from app.sandbox import plausible
@@ -82,10 +84,17 @@ class SessionLevel:
             wanted = [entry for entry in listed if meeting_id in (None, entry[0].meeting_id)]
             return page("meetings", wanted, first, end_cursor, lambda entry: self._meeting(*entry))
 
+        @cache
+        def totals() -> dict[str, Any]:
+            return self._minutes(session.total(retained))
+
+        def total(name: str, _info: object) -> object:
+            return totals()[name]
+
         return {
             "sessionId": session.session.session_id,
             "mediaMode": session.session.media_mode,
-            **self._minutes(session.total(retained)),
+            **{name: partial(total, name) for name in ("publisherMinutes", "subscriberMinutes", "participantMinutes")},
             "meetings": meetings,
         }
 
@@ -103,15 +112,18 @@ class SessionLevel:
             "meetingId": meeting.meeting_id,
             "createdAt": iso(meeting.created),
             "destroyedAt": _ended(meeting, meeting.destroyed),
-            "maxConcurrentStreams": peak((p.start, p.end) for p in publications),
-            "maxConcurrentConnections": peak(meeting.intervals),
-            "maxConcurrentSubscribers": peak((s.start, s.end) for s in subscriptions),
+            "maxConcurrentStreams": lambda _info: peak((p.start, p.end) for p in publications),
+            "maxConcurrentConnections": lambda _info: peak(meeting.intervals),
+            "maxConcurrentSubscribers": lambda _info: peak((s.start, s.end) for s in subscriptions),
             "totalStreams": len(publications),
             "totalConnections": len(present),
             "totalSubscribers": len(subscriptions),
             **self._minutes(use),
             "connections": _collection(
-                "connections", present, lambda index: _connection(meeting, index), maxConcurrent=peak(meeting.intervals)
+                "connections",
+                present,
+                lambda index: _connection(meeting, index),
+                maxConcurrent=lambda _info: peak(meeting.intervals),
             ),
             "publishers": _publishers(meeting, publications),
             "subscribers": _subscribers(meeting, subscriptions),
