@@ -127,6 +127,11 @@ class MeetingDetail:
     connections: Sequence[tuple[int, int]]
     publishing: Sequence[tuple[int, int, int]]
 
+    @property
+    def live(self) -> bool:
+        """Whether the meeting had not ended when its detail was read, so that the detail does not tell the rest."""
+        return any(end == LIVE for _, end in self.connections)
+
 
 def require_tiers(fields: Sequence[str], held: Mapping[str, object], what: str) -> None:
     """Raise TierNotObserved unless all of these tiers are held."""

@@ -270,8 +270,11 @@ def _add_odd(
     held = {(detail.session, detail.meeting_key, detail.created): detail for detail in details}
     for index in np.flatnonzero(~whole).tolist():
         key = (int(rows.session[index]), int(rows.key[index]), int(rows.created[index]))
+        detail = held.get(key)
+        if detail is not None and detail.live and not rows.live[index]:
+            detail = None
         edges = [key[2], *bounds[first[index] + 1 : last[index] + 1].tolist(), int(rows.end[index])]
-        parts = split(tuple(rows.minutes[index].tolist()), edges, plan, held.get(key), int(rows.connections[index]))
+        parts = split(tuple(rows.minutes[index].tolist()), edges, plan, detail, int(rows.connections[index]))
         name = partial(_name, ordered[int(rows.source[index])][1], key[0])
         _add_crossing(level, name, edges, int(first[index]), parts, bool(member[index]))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from billing import report
 from billing.errors import InvalidMinutes
-from billing.facts import LIVE
-from billing.meetings import attribute
+from billing.facts import LIVE, MeetingDetail
+from billing.meetings import MeetingLevel, attribute
 from billing.model import BridgeLine, Evidence, Reconciliation
 from billing.period import BillingPeriod, next_day, resolve
 from billing.reconcile import reconcile
@@ -203,6 +203,21 @@ def test_a_live_meeting_counts_to_the_moment_that_upstream_knew_of() -> None:
 def test_a_room_may_be_older_than_any_period() -> None:
     room = Room("s", [Meeting(START - 800 * 1440 * MINUTE, START - 799 * 1440 * MINUTE, 1, "a"), Meeting(START, START, 1, "b")])
     assert [len(reuse.days) for reuse in attribute([window([room], FIRST)], [], PERIOD, PLAN).reuses] == [1]
+
+
+def test_the_detail_of_a_live_meeting_says_nothing_of_what_came_after() -> None:
+    night = Meeting(instant(FIRST, 23), instant(FIRST, 24.5), 2, "a", live=True)
+    then = window([Room("s", [night])], FIRST, hours=0.5 + 5 / 60, complete=False)
+    detail = replace(night.detail("s"), connections=[(night.created, LIVE)] * 2, publishing=[(0, night.created, LIVE)])
+    ended, again = replace(night, end=instant(FIRST, 27), live=False), Meeting(instant(LAST, 5), instant(LAST, 6), 2, "b")
+    later = window([Room("s", [ended, again])], LAST)
+    assert level_of(then, later, detail).error[0][0] == level_of(then, later).error[0][0] > 0
+    assert not level_of(then, detail).error.any()
+
+
+def level_of(*evidence: object) -> MeetingLevel:
+    details = [it for it in evidence if isinstance(it, MeetingDetail)]
+    return attribute([it for it in evidence if isinstance(it, tuple)], details, PERIOD, PLAN)
 
 
 def test_a_sum_that_leaves_64_bits_is_refused_and_never_wraps_around() -> None:

@@ -150,6 +150,11 @@ class Company:
         again = [self.call(self.moment(), self.some(MINUTE, HOUR)) for _ in range(self.random.choice([0, 0, 1, 3]))]
         self.add(project, meeting, *again)
 
+    def through_the_night(self, project: str, edge: int) -> None:
+        """A room in which people stay on over a midnight, and meet again on the next day."""
+        start, end = edge - self.some(MINUTE, 2 * HOUR), edge + self.some(HOUR, 6 * HOUR)
+        self.add(project, self.call(start, end - start, 3), self.call(end + self.some(HOUR, 9 * HOUR), self.some(MINUTE, HOUR)))
+
     def long(self, project: str) -> None:
         self.add(project, self.call(self.some(self.start - 20 * HOUR, self.end), self.some(6 * HOUR, 28 * HOUR), 3, 0.7))
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from tests.scenarios.case import Case, Collection
-from tests.scenarios.company import text
+from tests.scenarios.company import Company, text
 from tests.scenarios.oracle import truth
 from tests.scenarios.world import DAY, HOUR, MINUTE, PACIFIC, TIERS, Meeting, World, after, day_of, days, midnight
 
@@ -260,6 +260,16 @@ class Planter:
         before = tuple(it for it in self.case.collections[:-1] if it.at < at)
         return self._history(*before, Collection(at, self.case.first, self.case.last))
 
+    def plant_interrupted(self) -> bool:
+        """Collected while meetings of the night went on, and later only what the last day needs; rooms are told of twice."""
+        night = midnight(self.case.last) + self.random.randrange(20 * MINUTE, 3 * HOUR) // 3 * 3 + 1
+        beyond = after(self.case.last)
+        company = Company(self.random, self.case.first, self.case.last)
+        for _ in range(4):
+            company.through_the_night(PROJECT, midnight(self.case.last))
+        self.case.dataset["sessions"] += company.sessions
+        return self._history(Collection(night, self.case.first, self.case.last), Collection(self.case.as_of, beyond, beyond))
+
     def plant_late(self) -> bool:
         """Collected so late that upstream had forgotten the meetings of the first days, or of all."""
         forgotten = self.random.choice(days(self.case.first - timedelta(days=1), self.case.last))
@@ -295,7 +305,7 @@ class Planter:
 
 
 KINDS = [name.removeprefix("plant_") for name in vars(Planter) if name.startswith("plant_")]
-HISTORIES = ["early", "late", "gaps", "part", "maintenance"]
+HISTORIES = ["early", "interrupted", "late", "gaps", "part", "maintenance"]
 
 
 def _minutes(micro: int) -> str:

@@ -39,7 +39,7 @@ class Known:
     session: str
     said: Said
     end: int
-    exact: bool
+    exact: bool = False
 
 
 @dataclass
@@ -49,6 +49,8 @@ class Heard:
     daily: dict[date, list[tuple[int, Minutes | None]]] = field(default_factory=lambda: defaultdict(list))
     complete: dict[date, bool] = field(default_factory=dict)
     known: dict[tuple[str, int], Known] = field(default_factory=dict)
+    detailed: dict[tuple[str, int], bool] = field(default_factory=dict)
+    """The meetings of which the own day's window was read, and whether they had ended by then."""
     excess: dict[str, Minutes] = field(default_factory=dict)
 
 
@@ -72,20 +74,21 @@ def hear(case: Case, world: World) -> Heard:
                 latest[day] = it.at
     windows = {day: at for day, at in latest.items() if case.first - timedelta(days=1) <= day <= case.last}
     for day, at in sorted(windows.items(), key=lambda item: (item[1], item[0])):
-        statements = world.window(day, at)
-        for session, statement in statements.items():
+        live = False
+        for session, statement in world.window(day, at).items():
             heard.excess[session] = {
                 tier: statement.total[tier] - sum(said.minutes[tier] for said in statement.meetings) for tier in case.plan
             }
             for said in statement.meetings:
-                native = day_of(said.created) in windows
-                heard.known[session, said.created] = Known(session, said, said.ended or at - 5 * MINUTE, native)
-        live = any(
-            said.ended is None and day_of(said.created) == day
-            for statement in statements.values()
-            for said in statement.meetings
-        )
+                key = session, said.created
+                heard.known[key] = Known(session, said, said.ended or at - 5 * MINUTE)
+                if day_of(said.created) == day:
+                    heard.detailed[key] = said.ended is not None
+                    live = live or said.ended is None
         heard.complete[day] = at >= midnight(after(day)) + 5 * MINUTE and not live
+    for key, it in heard.known.items():
+        # Detail that was read while the meeting went on does not tell the rest of it.
+        it.exact = key in heard.detailed and (heard.detailed[key] or it.said.ended is None)
     return heard
 
 
@@ -243,7 +246,7 @@ def contradictions(case: Case, heard: Heard) -> Counter[Finding]:
         if heard.daily[day] and (latest := heard.daily[day][-1][1]):
             _contradict(case, latest, found, day, None)
     for it in heard.known.values():
-        if it.exact and case.first <= day_of(it.said.created) <= case.last:
+        if (it.session, it.said.created) in heard.detailed and case.first <= day_of(it.said.created) <= case.last:
             _contradict(case, it.said.minutes, found, None, it.session)
     return Counter(
         Finding.of(code, minutes, [day] if day else [], [session] if session else [])
