@@ -1,0 +1,53 @@
+"""docs/concepts.md tells the truth: every code is explained, every figure is the program's; all links lead somewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from app.api.openapi import EXAMPLES
+from billing.discrepancy import Code
+from billing.minutes import parse_minutes
+from billing.model import Verdict
+
+ROOT = Path(__file__).parents[1]
+CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
+
+
+def table(text: str, header: str) -> list[list[str]]:
+    """The cells of the table whose header begins so, without header and rule; what is bold there is plain here."""
+    rows = text[text.index(header) :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip().strip("*`") for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_every_code_is_explained_with_what_to_do() -> None:
+    parts = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^### |\Z)", CONCEPTS, re.MULTILINE | re.DOTALL))
+    assert set(parts) == set(Code)
+    for code, text in parts.items():
+        assert "**Do:** " in text, code
+
+
+def test_every_verdict_is_explained() -> None:
+    assert {row[0] for row in table(CONCEPTS, "| verdict |")} == set(Verdict)
+
+
+def test_the_bridge_is_the_one_that_the_service_gives() -> None:
+    """Of the worked period, whose report the end-to-end tests record."""
+    report = json.loads(EXAMPLES.read_text())["get_report"]["answers"]["200"]
+    told = {row[0].replace(" ", "_"): [int(cell) * 1_000_000 for cell in row[1:4]] for row in table(CONCEPTS, "| step |")}
+    assert list(told) == [line["step"] for line in report["bridge"]]
+    for line in report["bridge"]:
+        tiers = [line["minutes"][tier] for tier in ("from1To2Publishers", "from3To6Publishers")]
+        assert told[line["step"]] == [parse_minutes(value) for value in (*tiers, line["total"])], line["step"]
+
+
+def test_the_days_add_up_to_the_meeting_level() -> None:
+    cells = [cell.split(" / ") for row in table(CONCEPTS, "| session |") for cell in row[3:5] if cell]
+    assert [sum(int(cell[tier]) for cell in cells if len(cell) > tier) for tier in (0, 1)] == [210, 75]
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)", path.read_text()) if "://" not in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
