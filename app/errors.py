@@ -10,6 +10,8 @@
     │   └── IdempotencyInFlight   the first request with this key has not been answered yet
     └── Unavailable               the service cannot do it now; trying again later may help
 
+    Interrupted                   no refusal: the process stops, and nobody waits any longer
+
 `billing.errors` and `app.insights.errors` have trees of their own. Only `app.api.problems` knows what any of them is in HTTP.
 """
 
@@ -66,3 +68,7 @@ class IdempotencyInFlight(Conflict):
 
 class Unavailable(ReckonerError):
     """The service cannot do it now; trying again later may help."""
+
+
+class Interrupted(Exception):
+    """The process stops: what was waited for is not waited for any longer, and what was done is done again later."""

@@ -39,7 +39,7 @@ an `Idempotency-Key`, every error is `application/problem+json`.
 
 def jobs_worker(service: Service) -> Worker:
     """The threads that run jobs; one process of an installation has them."""
-    return Worker(service.engine, handlers(service), clock=service.clock, explain=problems.explain)
+    return Worker(service.engine, handlers(service), clock=service.clock, explain=problems.explain, stopping=service.stopping)
 
 
 def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:

@@ -1,12 +1,14 @@
 """What every way in (REST, command line, jobs) hands to the flows: the settings, and what is made of them once a process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
 from sqlalchemy.engine import Engine
 
 from app import auth
 from app.clock import Clock
 from app.db import create_engine
+from app.errors import Interrupted
 from app.insights.client import InsightsClient
 from app.settings import Settings
 from app.store.limiter import DatabaseLimiter
@@ -21,6 +23,8 @@ class Service:
     engine: Engine
     clock: Clock
     vault: auth.Vault
+    stopping: Event = field(default_factory=Event, kw_only=True)
+    """Set when the process is to end: whatever waits for upstream lets go at once."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Service":
@@ -33,5 +37,11 @@ class Service:
             project.credentials,
             url=project.insights_url or self.settings.insights_url,
             clock=self.clock,
-            limiter=DatabaseLimiter(self.engine, clock=self.clock),
+            limiter=DatabaseLimiter(self.engine, clock=self.clock, sleep=self.rest),
+            sleep=self.rest,
         )
+
+    def rest(self, seconds: float) -> None:
+        """Wait. Raises Interrupted if the process is to end."""
+        if self.stopping.wait(seconds):
+            raise Interrupted

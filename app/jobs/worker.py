@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.clock import Clock
 from app.db import transaction
-from app.errors import Unavailable
+from app.errors import Interrupted, Unavailable
 from app.store import jobs
 from app.store.jobs import UNFINISHED
 from app.store.tables import Job
@@ -38,19 +38,24 @@ MAX_ATTEMPTS = 3
 _log = structlog.get_logger()
 
 
-class _Interrupted(Exception):
-    """The process stops: the job goes back into the queue."""
-
-
 class Worker:
     """Runs the jobs of one database. It is for one process at a time: at its start it takes over what a dead one left."""
 
-    def __init__(self, engine: Engine, handlers: Mapping[str, Handler], *, clock: Clock, explain: Explain) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        handlers: Mapping[str, Handler],
+        *,
+        clock: Clock,
+        explain: Explain,
+        stopping: Event | None = None,
+    ) -> None:
+        """`stopping` is set by `stop`, for handlers that wait: one that then raises Interrupted has its job queued again."""
         self._engine = engine
         self._handlers = handlers
         self._clock = clock
         self._explain = explain
-        self._stopping = Event()
+        self._stopping = stopping or Event()
         self._threads = [Thread(target=self._run, name=f"jobs-{number}") for number in range(THREADS)]
 
     def start(self) -> None:
@@ -66,7 +71,7 @@ class Worker:
             thread.start()
 
     def stop(self) -> None:
-        """Take no more jobs, and wait for the running ones: they end, or at their next progress go back into the queue."""
+        """Take no more jobs; the running ones end, or go back into the queue at their next progress or wait."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -105,14 +110,14 @@ class Worker:
     def _work(self, job: Job) -> None:
         def progress(done: int, total: int) -> None:
             if self._stopping.is_set():
-                raise _Interrupted
+                raise Interrupted
             with transaction(self._engine) as session:
                 jobs.progress(session, job.id, done, total, self._clock.now())
 
         started = time.perf_counter()
         try:
             result = self._handlers[job.kind](job.arguments, progress)
-        except _Interrupted:
+        except Interrupted:
             outcome = "interrupted"
             with transaction(self._engine) as session:
                 jobs.requeue(session, job.id, self._clock.now())

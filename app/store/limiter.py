@@ -6,7 +6,7 @@ leaves first. Upstream counts in real time, so the clock is the machine's, or th
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, col, select
@@ -27,15 +27,25 @@ _HORIZON = 10  # windows: no queue is longer, so a reservation beyond it was mad
 class DatabaseLimiter:
     """An `app.insights.limits.Limiter` for every process that shares the engine's database."""
 
-    def __init__(self, engine: Engine, *, clock: Clock | None = None, limit: int = LIMIT, window: float = WINDOW) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock | None = None,
+        limit: int = LIMIT,
+        window: float = WINDOW,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._engine = engine
+        self._sleep = sleep
         self._clock = clock or SystemClock()
         self._limit = limit
         self._window = int(window * _MICRO)
 
     def acquire(self, key: str) -> None:
         """Block until one more request with this API key may leave. A process killed meanwhile only wastes its place."""
-        time.sleep(max(0, self._reserve(key) - self._now()) / _MICRO)
+        wait = self._reserve(key) - self._now()
+        self._sleep(min(max(0, wait), _HORIZON * self._window) / _MICRO)  # bounded even if the clock was set back meanwhile
 
     def _reserve(self, key: str) -> int:
         # A disk that is waited for at every request would be slower than upstream's limit on some machines.
