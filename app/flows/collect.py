@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from threading import Event
 
 from sqlalchemy.engine import Engine
 
@@ -30,7 +31,7 @@ WORKERS = 6
 READING = timedelta(minutes=10)
 """A window so close to the end of its retention is not begun: its meetings could vanish between two pages."""
 HOPELESS = (InvalidCredentials, NotAuthorised, ProjectNotFound, NeedsAdvancedInsights)
-"""What upstream says of one day it would say of the others too: they are not asked for."""
+"""What upstream says of one window it would say of the others too: they are not asked for."""
 
 ClientFactory = Callable[[Project], InsightsClient]
 Progress = Callable[[int, int], None]
@@ -85,24 +86,30 @@ def collect(
     tiers = sorted({*KNOWN_FIELDS, *project.plan.fields})
     failures: list[tuple[str, InsightsError]] = []
     stored: list[Observation] = []
+    given_up = Event()
     with client_factory(project) as client, ThreadPoolExecutor(WORKERS, thread_name_prefix="collect") as pool:
+
+        def window(day: date) -> list[Observation]:
+            if given_up.is_set():
+                return []
+            try:
+                return _collect_window(engine, client, project.project_id, day, tiers)
+            except HOPELESS:
+                given_up.set()
+                raise
+
         futures: dict[Future[list[Observation]], str] = {}
         if todo.daily:
             what = f"daily usage of {todo.daily.first_day} to {todo.daily.last_day}"
             futures[pool.submit(_collect_daily, engine, client, project.project_id, todo.daily, tiers)] = what
         for day in todo.windows:
-            futures[pool.submit(_collect_window, engine, client, project.project_id, day, tiers)] = f"meetings of {day}"
+            futures[pool.submit(window, day)] = f"meetings of {day}"
         try:
             for done, future in enumerate(as_completed(futures), 1):
-                if future.cancelled():
-                    continue
                 try:
                     stored += future.result()
                 except InsightsError as error:
                     failures.append((futures[future], error))
-                    if isinstance(error, HOPELESS):
-                        for other in futures:
-                            other.cancel()
                 progress(done, len(futures))
         except BaseException:
             pool.shutdown(cancel_futures=True)
