@@ -15,13 +15,13 @@ from sqlalchemy.engine import Engine
 
 from app.clock import Clock
 from app.db import transaction
-from app.insights.calendar import MEETING_LATENCY, MEETING_RETENTION, METERED_RETENTION, maintenance_until
+from app.insights.calendar import maintenance_until
 from app.insights.client import DetailAnswer, InsightsClient, MeetingsAnswer
 from app.insights.errors import InsightsError, InvalidCredentials, NeedsAdvancedInsights, NotAuthorised, ProjectNotFound
 from app.store import observations
 from app.store.payloads import encode_daily
 from app.store.projects import Project
-from billing.coverage import FINAL_AFTER
+from billing.coverage import DAILY_RETENTION, FINAL_AFTER, MEETING_LATENCY, MEETING_RETENTION
 from billing.facts import Kind, Observation
 from billing.period import BillingPeriod, day_start, next_day
 from billing.tiers import KNOWN_FIELDS
@@ -136,7 +136,7 @@ def plan(period: BillingPeriod, cross_check: bool, now: datetime) -> Plan:
             left_out.append(NotCollected(kind, day, reason))
         return not reason
 
-    days = [day for day in period.days if wanted(Kind.DAILY_USAGE, day, METERED_RETENTION, "")]
+    days = [day for day in period.days if wanted(Kind.DAILY_USAGE, day, DAILY_RETENTION, "")]
     until = maintenance_until(now)
     closed = f"upstream is in maintenance until {until.astimezone(UTC):%Y-%m-%dT%H:%MZ}" if until else ""
     if not cross_check:

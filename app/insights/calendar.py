@@ -1,15 +1,8 @@
-"""When upstream answers, and for how long it remembers. All of it is from the vendor's guide."""
+"""When upstream answers for the session level, from the vendor's guide."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 
 from billing.period import ZONE
-
-METERED_RETENTION = timedelta(days=90)
-"""How long the project level is kept by the day."""
-MEETING_RETENTION = timedelta(days=21)
-"""How long a meeting is kept, from its `createdAt`."""
-MEETING_LATENCY = timedelta(minutes=5)
-"""How late the session level may be."""
 
 _DAILY = time(21), time(23, 30)
 _SUNDAY = time(4), time(8)

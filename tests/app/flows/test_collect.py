@@ -14,11 +14,12 @@ from sqlmodel import select
 
 from app.db import transaction
 from app.flows.collect import WORKERS, CollectionFailed, plan
-from app.insights.calendar import MEETING_RETENTION, METERED_RETENTION, maintenance_until
+from app.insights.calendar import maintenance_until
 from app.insights.errors import InvalidCredentials, InvalidQuery, NeedsAdvancedInsights
 from app.store import observations
 from app.store.payloads import decode_daily, decode_details
 from app.store.tables import ObservationRow, PayloadRow
+from billing.coverage import DAILY_RETENTION, MEETING_RETENTION
 from billing.facts import Kind, key64
 from billing.period import BillingPeriod, day_start
 from tests.app.flows.conftest import Office
@@ -218,7 +219,7 @@ def test_the_plan_asks_for_every_day_that_can_be_had_or_says_why_not(
     assert told == wanted
     assert all(it.reason for it in asked.not_collected)
     for day in daily:
-        assert now - METERED_RETENTION <= day_start(day) < now
+        assert now - DAILY_RETENTION <= day_start(day) < now
     for day in asked.windows:
         assert cross_check
         assert maintenance_until(now) is None
