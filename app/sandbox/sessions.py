@@ -4,7 +4,7 @@ Resources are plain dictionaries. A collection in one, and a figure that is not 
 function that the executor calls.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -47,7 +47,7 @@ class SessionLevel:
         found = [
             session
             for session in self.record.sessions.values()
-            if any(start <= meeting.created < end and not meeting.hidden for meeting in self._retained(session))
+            if any(start <= meeting.created < end and not meeting.hidden for meeting in self._kept(session))
         ]
         return page("sessionSummaries", found, first, cursor, self._session)
 
@@ -63,10 +63,14 @@ class SessionLevel:
 
         return page("sessions", wanted[:SESSIONS], first, cursor, resource)
 
+    def _kept(self, session: SessionRecord) -> Iterator[Meeting]:
+        """The meetings that have begun and are kept, with all that will become of them."""
+        as_of, oldest = self.now - LATENCY, self.now - RETENTION
+        return (meeting for meeting in session.meetings if oldest <= meeting.created < as_of)
+
     def _retained(self, session: SessionRecord) -> list[Meeting]:
         """The meetings that have begun and are kept, as known now."""
-        as_of, oldest = self.now - LATENCY, self.now - RETENTION
-        return [meeting.known_at(as_of) for meeting in session.meetings if oldest <= meeting.created < as_of]
+        return [meeting.known_at(self.now - LATENCY) for meeting in self._kept(session)]
 
     def _session(self, session: SessionRecord) -> dict[str, Any]:
         retained = self._retained(session)
