@@ -175,9 +175,10 @@ def _collect_window(
     meetings = client.meetings(day, tiers)
     detail = client.details(meetings.crossers) if meetings.crossers else None
     reason = _why_incomplete(day, meetings)
-    answers: list[tuple[Kind, MeetingsAnswer | DetailAnswer]] = [(Kind.MEETINGS, meetings)]
+    answers: list[tuple[Kind, MeetingsAnswer | DetailAnswer, str]] = [(Kind.MEETINGS, meetings, reason)]
     if detail:
-        answers.append((Kind.SESSION_DETAIL, detail))
+        lacking = f"{detail.missing} of {len(meetings.crossers)} meetings were not in the answer" if detail.missing else ""
+        answers.append((Kind.SESSION_DETAIL, detail, reason or lacking))
     with transaction(engine) as session:
         return [
             observations.record(
@@ -188,10 +189,10 @@ def _collect_window(
                 observed_at=answer.observed_at,
                 payload=answer.payload,
                 requests=answer.requests,
-                complete=not reason,
-                reason=reason,
+                complete=not why,
+                reason=why,
             )
-            for kind, answer in answers
+            for kind, answer, why in answers
         ]
 
 

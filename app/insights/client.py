@@ -66,9 +66,10 @@ class MeetingsAnswer:
 
 @dataclass(frozen=True)
 class DetailAnswer:
-    """Who was connected and publishing in the meetings asked for."""
+    """Who was connected and publishing in the meetings asked for, but for those `missing` from the answer."""
 
     payload: Payload
+    missing: int
     observed_at: datetime
     requests: int
 
@@ -143,13 +144,13 @@ class InsightsClient:
         return MeetingsAnswer(reading.finish(), reading.crossers, reading.live, talk.started_at, talk.requests)
 
     def details(self, meetings: Sequence[MeetingRef]) -> DetailAnswer:
-        """Who was connected and publishing in these meetings. Raises InsightsError, also where one of them is not found."""
+        """Who was connected and publishing in these meetings. Raises InsightsError."""
         talk, reading = self._talk(), DetailReading(meetings)
         while asks := reading.unfinished[: queries.SESSIONS_PER_QUERY]:
             ids = [ask.session_id for ask in asks]
             query = queries.details(self._credentials.project_id, asks)
             reading.add(asks, self._ask(talk, query, partial(wire.details, session_ids=ids)))
-        return DetailAnswer(encode_details(reading.finish()), talk.started_at, talk.requests)
+        return DetailAnswer(encode_details(reading.finish()), reading.missing, talk.started_at, talk.requests)
 
     def _talk(self) -> Conversation:
         return Conversation(

@@ -17,7 +17,7 @@ from app.insights.errors import (
     UpstreamError,
 )
 from app.insights.limits import ClientLimits
-from app.store.payloads import content_hash, decode_meetings, meeting_rows
+from app.store.payloads import content_hash, decode_details, decode_meetings, meeting_rows
 from billing.period import BillingPeriod
 from tests.app.insights.support import TIERS, client, upstream
 
@@ -349,11 +349,17 @@ def first_meeting(answer):
     return answer["data"]["project"]["sessionData"]["s0"]["resources"][0]["meetings"]["resources"][0]
 
 
+def test_a_meeting_without_detail_is_counted_and_does_not_cost_the_others_theirs():
+    whole = details(lambda answer, call: None)
+    lacking = details(lambda answer, call: first_meeting(answer).update(createdAt="2026-10-05T06:30:01Z"))
+    assert (whole.missing, lacking.missing) == (0, 1)
+    assert len(decode_details(lacking.payload.content)) == len(decode_details(whole.payload.content)) - 1
+
+
 def test_details_that_contradict_themselves_are_refused():
     place = "/data/project/sessionData/s0/resources/0/meetings"
     refused(details, lambda a: first_meeting(a).update(connections=None), f"{place}/resources/0/connections")
     refused(details, lambda a: first_meeting(a).update(meetingId="another"), f"{place}/resources/0/meetingId")
-    refused(details, lambda a: first_meeting(a).update(createdAt="2026-10-05T06:30:01Z"), "/data/project/sessionData")
     refused(details, lambda a: first_meeting(a)["publishers"]["resources"][0].update(connectionId="nobody"), "/data")
     refused(details, lambda a: first_meeting(a)["connections"].update(totalCount=6), f"{place}/resources/0/connections")
 
