@@ -11,7 +11,6 @@ from app.errors import InvalidRequest
 from app.sandbox.datafile import DatasetError
 from app.sandbox.dataset import Dataset
 from app.sandbox.generator import generate
-from app.sandbox.server import serve
 from billing.period import day_of, parse_instant
 
 GENERATED_DAYS = 35
@@ -31,6 +30,8 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port that it listens on; 0 takes a free one.")] = 0,
 ) -> None:
     """Serve the upstream look-alike: POST /graphql, GET /v2/project, GET / (an explorer)."""
+    from app.sandbox.server import serve  # here, because GraphQL takes half a second to load that no other command needs
+
     if dataset and seed is not None:
         raise typer.BadParameter("takes the place of --dataset; give one of the two", param_hint="--seed")
     start = parse_instant(now) if now else SystemClock().now()
