@@ -10,8 +10,12 @@ from app.clock import Clock
 from app.db import transaction
 from app.errors import Conflict
 from app.insights.client import OpenTokCredentials, list_projects
+from app.insights.limits import ClientLimits
 from app.store import projects
 from app.store.projects import Project
+
+PATIENCE = ClientLimits(read=20, call=30, attempts=2, longest_pause=2)
+"""Somebody waits for the answer: better to say soon that upstream is busy than to hold on for as long as a collection may."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ def import_projects(
 
     The account's secret is not kept. A deleted project is left out: upstream answers nothing for it.
     """
-    found = list_projects(account_key, account_secret, url=url, clock=clock)
+    found = list_projects(account_key, account_secret, url=url, clock=clock, limits=PATIENCE)
 
     wanted = [it for it in found if it.status != "DELETED"]
     skipped = {it.id: "upstream has deleted it" for it in found if it.status == "DELETED"}
