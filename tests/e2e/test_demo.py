@@ -23,7 +23,7 @@ SCALE = 0.05
 
 @contextmanager
 def demonstration(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The demonstration in a process of its own, its temporary files in `folder`/tmp; killed at the end of the block."""
+    """The demonstration in a process of its own, its temporary files in `folder`/tmp; ended at the end of the block."""
     (folder / "tmp").mkdir()
     # Somebody's real settings: the demonstration must not use them.
     environment = os.environ | {"TMPDIR": str(folder / "tmp"), "RECKONER_DATABASE_URL": "postgresql+psycopg://nobody@nowhere/x"}
@@ -35,7 +35,7 @@ def demonstration(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[st
         try:
             yield process
         finally:
-            process.kill()
+            process.terminate()  # not kill: it has programs of its own to end
 
 
 def left_behind(folder: Path) -> list[str]:
