@@ -1,4 +1,4 @@
-"""docs/concepts.md tells the truth: every code is explained, every figure is the program's; all links lead somewhere."""
+"""The documents tell the truth: every code is explained, every figure is the program's, every link leads somewhere."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.api.openapi import EXAMPLES
+from app.demo.month import planted_month
 from billing.discrepancy import Code
 from billing.minutes import parse_minutes
 from billing.model import Verdict
@@ -51,3 +52,8 @@ def test_the_days_add_up_to_the_meeting_level() -> None:
 def test_every_link_leads_somewhere(path: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)", path.read_text()) if "://" not in link]
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_readme_shows_what_the_demonstration_plants() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [planted.words for planted in planted_month(1.0).planted if planted.words not in readme] == []
