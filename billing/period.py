@@ -165,7 +165,7 @@ def parse_instant(value: object, pointer: str = "") -> datetime:
     """An instant in UTC from ISO-8601 with an offset or from epoch seconds (10 digits or fewer) or milliseconds (more).
 
     The digits are told apart as upstream does (guide). A naive instant has no meaning here and is refused, as are floats,
-    zone names and years outside 2007-2037.
+    zone names and instants outside the Pacific days from 2007 to 2037, whose last midnight may still end a range.
     """
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str):
@@ -183,11 +183,11 @@ def parse_instant(value: object, pointer: str = "") -> datetime:
         if isinstance(error, InvalidPeriod):
             raise
         raise InvalidPeriod(f"{text!r} is no instant", pointer=pointer, expected=_INSTANT) from None
-    if not FIRST_DAY <= instant.date() <= LAST_DAY:
+    if not day_start(FIRST_DAY) <= instant <= day_start(next_day(LAST_DAY)):
         raise InvalidPeriod(
-            f"{text!r} is outside the years whose time-zone rules are known",
+            f"{text!r} is outside the days whose time-zone rules are known",
             pointer=pointer,
-            expected=f"an instant from {FIRST_DAY} to {LAST_DAY}",
+            expected=f"an instant from {FIRST_DAY} to the end of {LAST_DAY}, Pacific time",
         )
     return instant
 

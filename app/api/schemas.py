@@ -62,7 +62,7 @@ _INSTANT = {
     "description": "An ISO-8601 instant with an offset, or epoch seconds (10 digits or fewer) or milliseconds",
     "oneOf": [
         {"type": "string", "minLength": 1, "maxLength": 64},
-        {"type": "integer", "minimum": 1_167_609_600, "maximum": 2_145_916_799_999},
+        {"type": "integer", "minimum": 1_167_638_400, "maximum": 2_145_945_600_000},
     ],
     "examples": ["2026-10-01T07:00:00Z"],
 }

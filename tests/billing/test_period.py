@@ -52,6 +52,25 @@ def test_each_year_has_one_short_and_one_long_day() -> None:
         assert (hours.count(23), hours.count(25)) == (1, 1)
 
 
+def test_every_midnight_stays_where_it_is_and_what_is_just_beside_it_moves_there() -> None:
+    moment = timedelta(microseconds=1)
+    for day in every_day():
+        period = BillingPeriod(day, day)
+        start, end = period.start, period.end
+        assert all(align(start, end, alignment) == period for alignment in Alignment)
+        assert align(start + moment, end - moment, Alignment.COVER) == period
+        assert align(start - moment, end + moment, Alignment.WITHIN) == period
+        assert align(start - moment, end + moment, Alignment.NEAREST) == period
+        assert align(start + moment, end - moment, Alignment.NEAREST) == period
+
+
+def test_what_an_alignment_answers_may_be_asked_again() -> None:
+    for year in range(2007, 2038):
+        for first in (date(year, number, 1) for number in range(1, 13)):
+            period = month(f"{first:%Y-%m}")
+            assert resolve({"start": period.start.isoformat(), "end": period.end.isoformat()}).period == period
+
+
 @given(days, spans)
 def test_the_days_of_a_period_tile_it(first: date, span: int) -> None:
     period = BillingPeriod(first, min(first + timedelta(days=span - 1), LAST_DAY))
@@ -99,15 +118,16 @@ def test_nearest_moves_no_end_by_more_than_half_a_day(start: datetime, length: t
         assert abs(nearest.end - start - length) <= half
 
 
-@given(st.integers(2007, 2036), st.integers(1, 31))
-def test_the_cycles_of_a_year_tile_it(year: int, anchor: int) -> None:
-    period = cycle(date(year, 1, 31), anchor)
-    for _ in range(12):
+@pytest.mark.parametrize("anchor", range(1, 32))
+def test_cycles_tile_every_year(anchor: int) -> None:
+    period = cycle(date(2007, 1, 31), anchor)
+    for _ in range(12 * 30):
         following = cycle(next_day(period.last_day), anchor)
         assert following.first_day == next_day(period.last_day)
         assert 28 <= len(period) <= 31
         assert all(cycle(day, anchor) == period for day in (period.first_day, period.last_day))
         period = following
+    assert period.first_day.year == 2037
 
 
 @pytest.mark.parametrize(
@@ -167,6 +187,9 @@ def test_the_command_line_says_periods_shortly() -> None:
         ({"start": 1.5, "end": "2026-10-02T00:00:00Z"}, "/start", "epoch"),
         ({"start": True, "end": "2026-10-02T00:00:00Z"}, "/start", "epoch"),
         ({"start": 0, "end": "2026-10-02T00:00:00Z"}, "/start", "2007"),
+        ({"start": "2007-01-01T00:00:00Z", "end": "2007-01-02T08:00:00Z"}, "/start", "Pacific"),
+        ({"start": "2037-12-31T08:00:00Z", "end": "2038-01-01T08:00:01Z"}, "/end", "Pacific"),
+        ({"start": "2026-01-01T08:00:00Z", "end": "2027-02-05T08:00:01Z"}, "", "400"),
         ({"start": "9999-12-31T23:59:59-08:00", "end": "2026-10-02T00:00:00Z"}, "/start", "ISO"),
         ({"start": "2026-10-02T07:00Z", "end": "2026-10-01T07:00Z"}, "/end", "after"),
         ({"start": "2026-10-02T07:00Z", "end": "2026-10-02T07:00Z"}, "/end", "after"),
