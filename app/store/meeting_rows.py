@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b, sha256
-from typing import Any
+from os import SEEK_END
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +15,7 @@ TEXTS = ("session_id", "media_mode", "meeting_id")
 """The columns that hold text; all others are 64-bit integers."""
 
 _SPILL_ROWS = 1 << 16
-_RANGE_BITS = 4
-_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+_RANGE_BITS = 6
 
 
 class PayloadError(ValueError):
@@ -22,12 +23,13 @@ class PayloadError(ValueError):
 
 
 class Rows:
-    """Rows in order of arrival: plain while few, then compressed in ranges of session key."""
+    """Rows in order of arrival: in memory while few, then in a temporary file, in ranges of session key."""
 
     def __init__(self) -> None:
         self._pending: list[pa.Table] = []
         self._count = 0
-        self._spilled: list[list[bytes]] = []
+        self._file: IO[bytes] | None = None
+        self._spilled: list[list[tuple[int, int]]] = [[] for _ in range(1 << _RANGE_BITS)]
 
     def add(self, rows: pa.Table) -> None:
         self._pending.append(rows)
@@ -40,29 +42,35 @@ class Rows:
         ranges = (rows["session_key"].to_numpy() >> (64 - _RANGE_BITS)).astype(np.int8)
         rows = rows.take(np.argsort(ranges, kind="stable"))
         ends = np.cumsum(np.bincount(ranges + (1 << (_RANGE_BITS - 1)), minlength=1 << _RANGE_BITS)).tolist()
-        self._spilled = self._spilled or [[] for _ in ends]
+        self._file = self._file or TemporaryFile()  # noqa: SIM115 - `ranges` closes it, or whoever drops these rows
         for start, end, spilled in zip([0, *ends], ends, self._spilled, strict=False):
             sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, rows.schema, options=_COMPRESSED) as stream:
+            with pa.ipc.new_stream(sink, rows.schema) as stream:
                 stream.write_table(rows.slice(start, end - start))
-            spilled.append(sink.getvalue().to_pybytes())
+            block = sink.getvalue()
+            spilled.append((self._file.seek(0, SEEK_END), block.size))
+            self._file.write(block)
         self._pending, self._count = [], 0
 
     def ranges(self) -> Iterator[pa.Table]:
         """All rows, in ascending ranges of session key; within one they are as they came. What is handed out is let go."""
-        if not self._spilled:
+        if self._file is None:
             if self._count:
                 yield pa.concat_tables(self._pending)
             self._pending = []
             return
         if self._count:
             self._spill()
-        while self._spilled:
-            parts = [pa.ipc.open_stream(buffer).read_all() for buffer in self._spilled.pop(0)]
-            rows = pa.concat_tables(parts)
-            del parts
-            if rows.num_rows:
-                yield rows
+        with self._file as file:
+            while self._spilled:
+                rows = pa.concat_tables([_block(file, *place) for place in self._spilled.pop(0)])
+                if rows.num_rows:
+                    yield rows
+
+
+def _block(file: IO[bytes], offset: int, size: int) -> pa.Table:
+    file.seek(offset)
+    return pa.ipc.open_stream(file.read(size)).read_all()
 
 
 def one_statement_each(rows: pa.Table) -> pa.Table:
