@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -26,7 +25,7 @@ class Rest:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def get(self, path: str, **query: str) -> Any:

@@ -7,7 +7,6 @@ what it had stored by then stays.
 import time
 from collections.abc import Callable, Mapping
 from threading import Event, Thread
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
@@ -80,7 +79,7 @@ class Worker:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _run(self) -> None:
