@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
-from types import TracebackType
 
 import httpx
 
@@ -89,18 +88,25 @@ class InsightsClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`url` is the whole GraphQL address; `clock` dates tokens and answers; `limiter` is asked before every request."""
-        self._credentials = credentials
+        limits = limits or ClientLimits()
+        self._project_id = credentials.project_id
         self._url = url
-        self._clock = clock
-        self._limiter = limiter
-        self._limits = limits or ClientLimits()
-        self._sleep = sleep
-        self._http = http_client(self._limits, transport)
+        self._http = http_client(limits, transport)
+        self._talk = partial(
+            Conversation,
+            self._http,
+            credentials,
+            key=self._project_id,
+            clock=clock,
+            limiter=limiter,
+            limits=limits,
+            sleep=sleep,
+        )
 
     def __enter__(self) -> "InsightsClient":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -117,7 +123,7 @@ class InsightsClient:
         days: dict[date, DailyUsage | None] = dict.fromkeys(period.days)
         cursor: str | None = ""
         while cursor is not None:
-            query = queries.daily_usage(self._credentials.project_id, period.start, period.end, tiers, cursor)
+            query = queries.daily_usage(self._project_id, period.start, period.end, tiers, cursor)
             page = self._ask(talk, query, partial(wire.daily_usage, tiers=tiers, period=period))
             for day, usage in page.days:
                 if days[day] is not None:
@@ -130,16 +136,16 @@ class InsightsClient:
 
     def meetings(self, day: date, tiers: Sequence[str]) -> MeetingsAnswer:
         """All sessions with a meeting created on a billing day, with all their meetings. Raises InsightsError."""
-        talk, project = self._talk(), self._credentials.project_id
+        talk = self._talk()
         start, end = day_start(day), day_start(next_day(day))
         reading = MeetingsReading(start, end, talk.started_at)
         cursor: str | None = ""
         while cursor is not None:
-            query = queries.summaries(project, start, end, tiers, cursor)
+            query = queries.summaries(self._project_id, start, end, tiers, cursor)
             cursor = reading.add(self._ask(talk, query, partial(wire.summaries, tiers=tiers)))
         while more := reading.unfinished[: queries.SESSIONS_PER_QUERY]:
             ids = [ask.session_id for ask in more]
-            query = queries.more_meetings(project, more, tiers)
+            query = queries.more_meetings(self._project_id, more, tiers)
             reading.add_more(self._ask(talk, query, partial(wire.more_meetings, tiers=tiers, session_ids=ids)))
         return MeetingsAnswer(reading.finish(), reading.crossers, reading.live, talk.started_at, talk.requests)
 
@@ -148,20 +154,9 @@ class InsightsClient:
         talk, reading = self._talk(), DetailReading(meetings)
         while asks := reading.unfinished[: queries.SESSIONS_PER_QUERY]:
             ids = [ask.session_id for ask in asks]
-            query = queries.details(self._credentials.project_id, asks)
+            query = queries.details(self._project_id, asks)
             reading.add(asks, self._ask(talk, query, partial(wire.details, session_ids=ids)))
         return DetailAnswer(encode_details(reading.finish()), reading.missing, talk.started_at, talk.requests)
-
-    def _talk(self) -> Conversation:
-        return Conversation(
-            self._http,
-            self._credentials,
-            key=self._credentials.project_id,
-            clock=self._clock,
-            limiter=self._limiter,
-            limits=self._limits,
-            sleep=self._sleep,
-        )
 
     def _ask(self, talk: Conversation, query: str, read: Callable[[bytes], Row]) -> Row:
         return talk.call("POST", self._url, read, json={"query": query})
