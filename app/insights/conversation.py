@@ -14,6 +14,7 @@ from typing import TypeVar
 import httpx
 
 from app.clock import Clock
+from app.insights import deadline
 from app.insights.errors import (
     STALE_TOKEN,
     AnswerTooLarge,
@@ -37,12 +38,14 @@ Read = TypeVar("Read")
 
 def http_client(limits: ClientLimits, transport: httpx.BaseTransport | None) -> httpx.Client:
     """The HTTP client for calls under these limits; may be shared between threads."""
-    return httpx.Client(
-        transport=transport,
-        verify=_trusted(),
-        timeout=httpx.Timeout(limits.read, connect=limits.connect, pool=limits.call),
-        # Only gzip, and only once: how far an answer can swell while it is unpacked is then bounded.
-        headers={"Accept-Encoding": "gzip", "User-Agent": "reckoner"},
+    return deadline.enforced(
+        httpx.Client(
+            transport=transport,
+            verify=_trusted(),
+            timeout=httpx.Timeout(limits.read, connect=limits.connect, pool=limits.call),
+            # Only gzip, and only once: how far an answer can swell while it is unpacked is then bounded.
+            headers={"Accept-Encoding": "gzip", "User-Agent": "reckoner"},
+        )
     )
 
 
@@ -107,14 +110,16 @@ class Conversation:
         return max(jitter, retry_after or 0)
 
     def _send(self, method: str, url: str, json: object) -> bytes:
-        deadline = time.monotonic() + self._limits.call
+        late = time.monotonic() + self._limits.call
         try:
             headers = self._credentials.headers(self._clock.now())
             request = self._http.build_request(method, url, json=json, headers=headers)
-            with closing(self._http.send(request, stream=True)) as response:
+            with deadline.within(self._limits.call), closing(self._http.send(request, stream=True)) as response:
                 self._refuse_status(response)
-                body = self._body(response, deadline)
+                body = self._body(response)
         except httpx.TimeoutException as error:
+            if time.monotonic() >= late:
+                raise TimedOut(f"The whole call took more than {self._limits.call:g} s.") from error
             raise TimedOut(f"Upstream took too long ({type(error).__name__}).") from error
         except httpx.DecodingError as error:
             raise MalformedAnswer("The answer cannot be unpacked.", expected="gzip as its header says") from error
@@ -137,7 +142,7 @@ class Conversation:
         if response.status_code >= 500:
             raise ServerFailed(f"Upstream failed (HTTP {response.status_code}).", retry_after=retry_after)
 
-    def _body(self, response: httpx.Response, deadline: float) -> bytes:
+    def _body(self, response: httpx.Response) -> bytes:
         if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "gzip"):
             raise MalformedAnswer("The answer is packed in another way than asked for.", expected="gzip or plain")
         body = bytearray()
@@ -145,8 +150,6 @@ class Conversation:
             body += chunk
             if len(body) > self._limits.answer:
                 raise AnswerTooLarge("The answer is too large.", expected=f"at most {self._limits.answer} bytes")
-            if time.monotonic() > deadline:
-                raise TimedOut(f"The whole call took more than {self._limits.call:g} s.")
         return bytes(body)
 
     def _retry_after(self, headers: Mapping[str, str]) -> float | None:

@@ -270,14 +270,35 @@ def ask(url, limits):
         it.daily_usage(PERIOD, TIERS)
 
 
-def test_an_answer_that_drips_is_cut_at_the_deadline_of_the_whole_call():
+@pytest.mark.parametrize(
+    ("before", "drip"),
+    [
+        ([HEAD, b"Content-Length: 100\r\n\r\n"], b" "),
+        ([HEAD], b"X: y\r\n"),
+        ([HEAD, b"Transfer-Encoding: chunked\r\n\r\n"], b"0"),
+        # A gzip file may begin with its name: bytes without end that unpack to nothing.
+        ([HEAD, b"Content-Encoding: gzip\r\n\r\n", b"\x1f\x8b\x08\x08\0\0\0\0\0\x03"], b"a"),
+    ],
+    ids=["body", "headers", "chunk", "packing"],
+)
+def test_an_answer_that_drips_is_cut_at_the_deadline_of_the_whole_call(before, drip):
     started = time.monotonic()
-    with (
-        raw_server([HEAD, b"Content-Length: 100\r\n\r\n", *[b" ", 0.05] * 60]) as url,
-        pytest.raises(TimedOut, match="whole call"),
-    ):
+    with raw_server([*before, *[drip, 0.05] * 60]) as url, pytest.raises(TimedOut, match="whole call"):
         ask(url, ClientLimits(read=2, call=0.4, attempts=1))
     assert time.monotonic() - started < 2
+
+
+def test_the_deadline_holds_through_a_proxy_and_on_a_connection_used_before(monkeypatch):
+    """`http_proxy` is the operator's way out of a closed network."""
+    good = b'{"data":{"project":{"projectData":{"pageInfo":{"hasNextPage":false},"resources":[]}}}}'
+    first = HEAD.replace(b"Connection: close\r\n", b"") + b"Content-Length: %d\r\n\r\n" % len(good) + good
+    with raw_server([first, 0.1, HEAD, *[b"X: y\r\n", 0.05] * 60]) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.removesuffix("/graphql"))
+        limits = ClientLimits(read=2, call=0.4, attempts=1)
+        with client(upstream(), url="http://upstream.invalid/graphql", limits=limits) as it:
+            it.daily_usage(PERIOD, TIERS)
+            with pytest.raises(TimedOut, match="whole call"):
+                it.daily_usage(PERIOD, TIERS)
 
 
 def test_silence_is_cut_at_the_read_time_out():
