@@ -18,7 +18,6 @@ from graphql import GraphQLError, execute_sync
 from app.clock import MovableClock
 from app.sandbox.datafile import Http, Project, microseconds
 from app.sandbox.dataset import Dataset
-from app.sandbox.execution import RowExecutor
 from app.sandbox.paging import Asked, asked
 from app.sandbox.refusals import Refusal
 from app.sandbox.resolvers import SCHEMA, Context, document, schema
@@ -113,7 +112,6 @@ class Upstream:
                     context_value=context,
                     variable_values=request.variables,
                     operation_name=request.operation_name,
-                    executor_class=RowExecutor,
                 )
                 answer = _answer(result.data, result.errors or [])
         except GraphQLError as error:

@@ -3,9 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from graphql.execution import Executor
 
-from app.sandbox import upstream
 from tests.app.sandbox.asking import SECRET, Asker, dataset, instant, person, room, signed
 
 DAY = datetime(2026, 10, 5, 7, tzinfo=UTC)
@@ -63,19 +61,6 @@ APOLLO = """
                 subscribers { __typename }
             } } } } } } }
         query Other { __typename }"""
-
-
-def test_rows_are_copied_to_what_the_library_would_resolve(asker, monkeypatch):
-    ours = asker.ask(APOLLO, {"p": 100}, operationName="Usage")
-    figures = """{ project(projectId: 100) { projectData(start: 0) { interval resources { a: intervalStart intervalStart usage {
-        hlsMinutes participantMinutes { from1To2Publishers } } } } sessionData { sessions(sessionIds: ["s"]) { totalCount
-        resources { sessionId meetings { resources { createdAt destroyedAt totalStreams
-        connections { resources { guid } } } } } } } } }"""
-    more = asker.ask(figures)
-    monkeypatch.setattr(upstream, "RowExecutor", Executor)
-    assert asker.ask(APOLLO, {"p": 100}, operationName="Usage") == ours
-    assert asker.ask(figures) == more
-    assert "errors" not in more
 
 
 def test_typename_and_operation_name_as_apollo_sends_them(asker):
