@@ -14,6 +14,7 @@ from app.insights.wire import MeetingsAnswered
 from app.store.meeting_rows import PayloadError
 from app.store.payloads import MeetingsBuilder, Payload
 from billing.facts import LIVE
+from billing.period import microseconds
 
 _SUMMARIES = "/data/project/sessionData/sessionSummaries"
 
@@ -31,7 +32,7 @@ class MeetingsReading:
     """A window that is being read: the sessions with a meeting created in `[start, end)`, observed at `observed_at`."""
 
     def __init__(self, start: datetime, end: datetime, observed_at: datetime) -> None:
-        self._start, self._end, self._observed_at = (_micros(instant) for instant in (start, end, observed_at))
+        self._start, self._end, self._observed_at = (microseconds(instant) for instant in (start, end, observed_at))
         self._sessions = Listing(_SUMMARIES)
         self._seen: set[str] = set()
         self._lists: dict[str, Listing] = {}
@@ -115,7 +116,3 @@ class MeetingsReading:
         else:
             self._lists[session.session_id] = listing
             self._cursors[session.session_id] = cursor
-
-
-def _micros(instant: datetime) -> int:
-    return round(instant.timestamp() * 10**6)

@@ -41,11 +41,10 @@ from app.store.payloads import MeetingPage
 from billing.errors import InvalidMinutes, InvalidTier
 from billing.facts import LIVE, DailyUsage, Ints
 from billing.minutes import micro_minutes, micro_minutes_array
-from billing.period import FIRST_DAY, LAST_DAY, BillingPeriod, day_of, day_start
+from billing.period import FIRST_DAY, LAST_DAY, BillingPeriod, day_of, day_start, microseconds
 from billing.tiers import Tier
 
-_EARLIEST = int(day_start(FIRST_DAY).timestamp()) * 10**6
-_LATEST = int(day_start(LAST_DAY).timestamp()) * 10**6
+_EARLIEST, _LATEST = microseconds(day_start(FIRST_DAY)), microseconds(day_start(LAST_DAY))
 
 
 @dataclass(frozen=True)

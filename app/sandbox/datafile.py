@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from billing.errors import BillingError
 from billing.minutes import parse_minutes
+from billing.period import microseconds
 from billing.tiers import KNOWN_FIELDS
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -328,11 +329,6 @@ def check_tier(tier: str, pointer: str) -> str:
     if tier not in KNOWN_FIELDS:
         raise DatasetError(f"{tier!r} is none of upstream's tiers", pointer)
     return tier
-
-
-def microseconds(instant: datetime) -> int:
-    """Whole microseconds since the epoch of a zone-aware instant."""
-    return (instant - _EPOCH) // _MICROSECOND
 
 
 def microseconds_of_minutes(minutes: Number, pointer: str) -> int:

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from app.sandbox import datafile
-from app.sandbox.datafile import DatasetError, check_tier, microseconds, microseconds_of_minutes
+from app.sandbox.datafile import DatasetError, check_tier, microseconds_of_minutes
 from app.sandbox.meetings import MINUTE, Meeting, Use, by_day, day_of, meetings_of
+from billing.period import microseconds
 from billing.tiers import KNOWN_FIELDS, KNOWN_PLANS
 
 

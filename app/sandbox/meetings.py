@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property
 from typing import NamedTuple
 
-from app.sandbox.datafile import Connection, Session, Stream, instants, microseconds
+from app.sandbox.datafile import Connection, Session, Stream, instants
 from app.sandbox.plausible import identifier
 from billing import period
 from billing.sweep import Segment, sweep
@@ -45,7 +45,7 @@ def _day_of_hour(hour: int) -> date:
 @cache
 def day_start(day: date) -> int:
     """The first instant of a billing day, in microseconds."""
-    return microseconds(period.day_start(day))
+    return period.microseconds(period.day_start(day))
 
 
 def by_day(start: int, end: int) -> Iterator[tuple[date, int]]:

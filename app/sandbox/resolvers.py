@@ -19,14 +19,13 @@ from graphql import (
 )
 from graphql.validation import VariablesInAllowedPositionRule
 
-from app.sandbox.datafile import microseconds
 from app.sandbox.dataset import Dataset, ProjectRecord
 from app.sandbox.metrics import Filters, project_data
 from app.sandbox.refusals import Refusal
 from app.sandbox.sessions import SessionLevel
 from app.sandbox.tokens import Caller
 from billing.errors import InvalidPeriod
-from billing.period import parse_instant
+from billing.period import microseconds, parse_instant
 
 SCHEMA = files("app.sandbox").joinpath("schema.graphql").read_text()
 MOST_TOKENS = 10_000

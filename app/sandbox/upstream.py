@@ -16,14 +16,14 @@ import msgspec
 from graphql import GraphQLError, execute_sync
 
 from app.clock import MovableClock
-from app.sandbox.datafile import Http, Project, microseconds
+from app.sandbox.datafile import Http, Project
 from app.sandbox.dataset import Dataset
 from app.sandbox.paging import Asked, asked
 from app.sandbox.refusals import Refusal
 from app.sandbox.resolvers import SCHEMA, Context, document, schema
 from app.sandbox.tokens import REST_LIFE, verify
 from billing.errors import InvalidPeriod
-from billing.period import ZONE, parse_instant
+from billing.period import ZONE, microseconds, parse_instant
 
 MOST_REQUESTS = 99
 """Fewer than 100 requests in any 30 s, for each API key and for each address (support article)."""
