@@ -7,10 +7,11 @@ from sqlalchemy.engine import Engine
 
 from app import auth
 from app.clock import Clock
-from app.db import create_engine
+from app.db import create_engine, transaction
 from app.errors import Interrupted
 from app.insights.client import InsightsClient
 from app.settings import Settings
+from app.store import projects
 from app.store.limiter import DatabaseLimiter
 from app.store.projects import Project
 
@@ -30,6 +31,11 @@ class Service:
     def of(cls, settings: Settings) -> "Service":
         """The service of these settings; the database is not opened yet."""
         return cls(settings, create_engine(settings.database_url), settings.clock(), auth.vault(settings))
+
+    def project(self, project_id: str) -> Project:
+        """The project of that id, as it is now. Raises NotFound."""
+        with transaction(self.engine, read_only=True) as session:
+            return projects.get(session, self.vault, project_id)
 
     def insights(self, project: Project) -> InsightsClient:
         """A client for a project's upstream, under the limits that all processes of this installation share."""

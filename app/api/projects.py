@@ -1,5 +1,6 @@
 """Projects of the vendor's: how to read each, and the terms on which it is reconciled."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -94,6 +95,10 @@ class NewProject(Terms):
     name: Name
     credentials: Credentials
 
+    def value(self, created_at: datetime) -> projects.Project:
+        """The project that it is."""
+        return projects.Project(project_id=self.project_id, created_at=created_at, **_changes(self, self.project_id))
+
 
 class ProjectChange(Changes, Terms):
     """What to change; all that is left out stays."""
@@ -160,9 +165,8 @@ class Imported(BaseModel):
 @router.post("", status_code=201, summary="Add a project", responses=WRITES)
 def create_project(service: Administers, new: NewProject, response: Response) -> Project:
     """Keep a project and, encrypted, its credentials. Upstream is not asked."""
-    terms = _changes(new, new.project_id)
+    project = new.value(service.clock.now())
     with transaction(service.engine) as session:
-        project = projects.Project(project_id=new.project_id, created_at=service.clock.now(), **terms)
         projects.create(session, service.vault, project)
     response.headers["Location"] = f"/v1/projects/{project.project_id}"
     return Project.of(project)
@@ -193,8 +197,7 @@ def import_account(service: Administers, account: Account) -> Imported:
 @router.get("/{project_id}", summary="Read a project", responses=READS | NOT_FOUND)
 def get_project(service: Reads, project_id: InPath) -> Project:
     """One project."""
-    with transaction(service.engine, read_only=True) as session:
-        return Project.of(projects.get(session, service.vault, project_id))
+    return Project.of(service.project(project_id))
 
 
 @router.patch("/{project_id}", summary="Change a project", responses=WRITES | NOT_FOUND)

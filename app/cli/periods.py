@@ -7,11 +7,9 @@ import typer
 from app.api.periods import Alignment
 from app.cli.output import AsJson, Period, ProjectId, progress, service, write, write_json, write_record, write_table
 from app.cli.reports import show_report
-from app.db import transaction
 from app.flows.collect import CollectionResult, collect
 from app.flows.reconcile import reconcile
 from app.service import Service
-from app.store import projects
 from billing.period import AlignedPeriod, parse_period
 
 
@@ -59,14 +57,11 @@ def reconcile_period(
     opened, aligned = service(), parse_period(period)
     if collect:
         _collect(opened, project_id, aligned)
-    with transaction(opened.engine, read_only=True) as session:
-        project = projects.get(session, opened.vault, project_id)
-    show_report(reconcile(opened.engine, project, aligned, clock=opened.clock), as_json)
+    show_report(reconcile(opened.engine, opened.project(project_id), aligned, clock=opened.clock), as_json)
 
 
 def _collect(opened: Service, project_id: str, aligned: AlignedPeriod) -> CollectionResult:
-    with transaction(opened.engine, read_only=True) as session:
-        project = projects.get(session, opened.vault, project_id)
+    project = opened.project(project_id)
     with progress(f"Collecting {aligned.period.first_day} to {aligned.period.last_day}") as told:
         return collect(
             opened.engine, project, aligned.period, client_factory=opened.insights, clock=opened.clock, progress=told

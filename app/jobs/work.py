@@ -7,12 +7,11 @@ from typing import Any
 
 from sqlmodel import Session
 
-from app.db import transaction
 from app.flows.collect import CollectionResult, collect
 from app.flows.reconcile import reconcile
 from app.jobs.worker import Handler, Progress
 from app.service import Service
-from app.store import jobs, projects
+from app.store import jobs
 from app.store.tables import Job
 from billing.period import AlignedPeriod, resolve
 
@@ -41,9 +40,8 @@ def handlers(service: Service) -> Mapping[str, Handler]:
 
     def run_reconciliation(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         told = _told(_collect(service, arguments, progress)) if arguments["collect"] else {}
-        with transaction(service.engine, read_only=True) as session:
-            project = projects.get(session, service.vault, arguments["project_id"])
-        report = reconcile(service.engine, project, resolve(arguments["period"]), clock=service.clock)
+        project, aligned = service.project(arguments["project_id"]), resolve(arguments["period"])
+        report = reconcile(service.engine, project, aligned, clock=service.clock)
         return {"report_id": report.id, **told}
 
     return {COLLECTION: run_collection, RECONCILIATION: run_reconciliation}
@@ -55,9 +53,7 @@ def _enqueue(session: Session, kind: str, arguments: dict[str, Any], now: dateti
 
 
 def _collect(service: Service, arguments: Mapping[str, Any], progress: Progress) -> CollectionResult:
-    with transaction(service.engine, read_only=True) as session:
-        project = projects.get(session, service.vault, arguments["project_id"])
-    period = resolve(arguments["period"]).period
+    project, period = service.project(arguments["project_id"]), resolve(arguments["period"]).period
     return collect(service.engine, project, period, client_factory=service.insights, clock=service.clock, progress=progress)
 
 
