@@ -1,18 +1,19 @@
 """`reckoner projects`: which projects are reconciled, and on what terms."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
+from app.api import problems
 from app.api import projects as api
 from app.cli.output import AsJson, ProjectId, service, write_json, write_record, write_table
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.flows.projects import import_projects
-from app.insights.client import Credentials, OpenTokCredentials, VonageCredentials
 from app.store import projects
 from billing.model import Basis
-from billing.tiers import KNOWN_PLANS, TierPlan
 
 app = typer.Typer(no_args_is_help=True, help="The projects that are reconciled.")
 
@@ -36,25 +37,24 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add a project. No secret is ever taken from the command line itself, which other users of the machine can read."""
-    credentials: Credentials
     if application_id or private_key_file:
         if not (application_id and private_key_file):
             raise InvalidRequest("A Vonage application needs both --application-id and --private-key-file.")
-        credentials = VonageCredentials(project_id, application_id, private_key_file.read())
+        credentials = {"kind": "vonage", "application_id": application_id, "private_key": private_key_file.read()}
     else:
-        credentials = OpenTokCredentials(project_id, _secret(secret_file, "Project secret"))
-    opened = service()
-    project = projects.Project(
-        project_id,
-        name or project_id,
-        credentials,
-        opened.clock.now(),
+        credentials = {"kind": "opentok", "secret": _secret(secret_file, "Project secret")}
+    new = _checked(
+        project_id=project_id,
+        name=name or project_id,
+        credentials=credentials,
         insights_url=insights_url,
         basis=basis,
         cross_check=cross_check,
-        plan=TierPlan.of(tier) if tier else KNOWN_PLANS[0],
         cycle_anchor_day=cycle_anchor_day,
+        **({"tier_plan": tier} if tier else {}),
     )
+    opened = service()
+    project = new.value(opened.clock.now())
     with transaction(opened.engine) as session:
         projects.create(session, opened.vault, project)
     if as_json:
@@ -100,6 +100,16 @@ def import_account(
     else:
         added = [(it.project_id, f"added: {it.name}") for it in imported]
         write_table(("project", "what became of it"), [*added, *result.skipped.items()])
+
+
+def _checked(**given: Any) -> api.NewProject:
+    """What REST would take, and no more: the two fill one database. Raises InvalidRequest, which names each wrong field."""
+    try:
+        return api.NewProject.model_validate(given)
+    except ValidationError as error:
+        refused = RequestValidationError([{**it, "loc": ("body", *it["loc"])} for it in error.errors()])
+        fields = problems.problem(refused, "").errors
+        raise InvalidRequest("; ".join(f"{it.pointer}: {it.detail}" for it in fields)) from None
 
 
 def _secret(file: typer.FileText | None, prompt: str) -> str:

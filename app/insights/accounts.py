@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 import httpx
 import msgspec
@@ -30,7 +30,7 @@ class AccountProject:
 
 
 class _Listed(msgspec.Struct, rename="camel"):
-    id: str | int
+    id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")] | int
     secret: str
     name: str | None
     status: Literal["ACTIVE", "SUSPENDED", "DELETED"]

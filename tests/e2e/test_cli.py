@@ -168,6 +168,28 @@ def test_a_collection_says_what_it_did(local: Installation, report: dict) -> Non
     assert "the day has not begun" in later.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "pointer"),
+    [
+        (["bad/id"], "/project_id"),
+        (["200", "--name", "x" * 201], "/name"),
+        (["200", "--insights-url", "ftp://x"], "/insights_url"),
+        (["200", "--tier", "from1To2Publishers"], "/tier_plan"),
+        (["200", "--application-id", "x", "--private-key-file", "-"], "/credentials/vonage/application_id"),
+    ],
+)
+def test_a_project_that_rest_would_refuse_is_refused_and_not_kept(
+    local: Installation, report: dict, arguments: list[str], pointer: str
+) -> None:
+    secret = [] if "-" in arguments else ["--secret-file", "-"]
+    done = local.run("projects", "add", *arguments, *secret, stdin="do not tell")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("reckoner: ")
+    assert f"{pointer}: " in done.stderr
+    assert "do not tell" not in done.stderr
+    assert [it["project_id"] for it in json.loads(local.run("projects", "list", "--json").stdout)] == ["100"]
+
+
 def test_projects_are_listed_and_imported(local: Installation, report: dict, dataset: dict) -> None:
     assert [it["project_id"] for it in json.loads(local.run("projects", "list", "--json").stdout)] == ["100"]
     done = local.run("projects", "import", "9000", "--secret-file", "-", "--json", stdin=dataset["account"]["secret"])
