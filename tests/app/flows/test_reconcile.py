@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from app.flows.reconcile import look_back
+from app.flows.verify import verify
+from app.sandbox.dataset import Dataset
+from app.sandbox.upstream import Upstream
 from app.store.tables import Report
 from billing.period import parse_period
+from tests.app.flows.conftest import WORKED as WORKED_DATASET
 from tests.app.flows.conftest import Office
 
 WORKED = "2026-10-31..2026-11-01"
@@ -122,3 +126,30 @@ def test_a_session_that_is_not_in_the_period_pulls_nothing_into_it(worked: Offic
     report = read(worked.reconcile(WORKED))
     assert {line["step"]: line["total"] for line in report["bridge"]} == {step: it[2] for step, it in BRIDGE.items()}
     assert {it["day"] for it in report["observations"]} == {"2026-10-30", "2026-10-31", "2026-11-01"}
+
+
+def test_meetings_answered_otherwise_later_are_restated_and_verified(worked: Office) -> None:
+    """Upstream changes a meeting of a window that was complete: the report tells it, and rests on both readings."""
+    worked.collect(WORKED)
+    changed = json.loads(WORKED_DATASET.read_text())
+    changed["faults"] = [
+        {
+            "kind": "meeting_adjusted",
+            "project_id": "100",
+            "session_id": "1_MX4xMDB-worked-A",
+            "meeting_created_at": "2026-10-31T20:05:00.000Z",
+            "tier": LOW,
+            "minutes": "7.5",
+        }
+    ]
+    worked.transport.upstream = Upstream(Dataset.load(changed), worked.clock)
+    worked.at("2026-11-07T20:00:00Z")
+    worked.collect(WORKED)
+    stored = worked.reconcile(WORKED)
+    report = read(stored)
+    restated = [(it["minutes"], it["sessions"]) for it in report["discrepancies"] if it["code"] == "restated"]
+    assert restated == [({LOW: "7.500000"}, ["1_MX4xMDB-worked-A"])]
+    assert [it["minutes"] for it in report["discrepancies"] if it["code"] == "residual"] == [{LOW: "-7.500000"}]
+    days = [it["day"] for it in report["observations"] if it["kind"] == "meetings"]
+    assert sorted(days) == ["2026-10-30", "2026-10-31", "2026-10-31", "2026-11-01"]
+    assert verify(worked.engine, stored.id) == []
