@@ -7,7 +7,17 @@ import httpx
 import pytest
 
 from app.insights.accounts import list_projects
-from app.insights.errors import InsightsError, InvalidCredentials, MalformedAnswer, NotAuthorised, RateLimited, UpstreamError
+from app.insights.errors import (
+    InsightsError,
+    InvalidCredentials,
+    InvalidQuery,
+    MalformedAnswer,
+    NotAuthorised,
+    RateLimited,
+    UpstreamError,
+)
+from app.insights.limits import ClientLimits
+from app.sandbox.server import running
 from app.sandbox.transport import SandboxTransport
 from tests.app.insights.support import CountingLimiter, upstream
 
@@ -21,11 +31,11 @@ GOOD = {
 }
 
 
-def ask(transport, secret="account-secret", **more):
+def ask(transport, secret="account-secret", url="http://sandbox/v2/project", **more):
     return list_projects(
         "9000",
         secret,
-        url="http://sandbox/v2/project",
+        url=url,
         clock=upstream().clock,
         transport=transport,
         sleep=lambda seconds: None,
@@ -49,9 +59,36 @@ def test_the_sandbox_lists_its_projects():
     assert limiter.keys == ["9000"]
 
 
-def test_a_fault_that_passes_is_tried_again():
-    fault = {"kind": "http", "operation": "projects", "calls": [1], "status": 503}
-    assert len(ask(SandboxTransport(upstream(fault)))) == 1
+@pytest.mark.parametrize(
+    "way", [{"status": 500}, {"status": 503, "retry_after": 2}, {"status": 429}, {"timeout": 1.5}], ids=str
+)
+def test_a_fault_that_passes_is_tried_again(way):
+    limiter = CountingLimiter()
+    with running(upstream({"kind": "http", "operation": "projects", "calls": [1], **way})) as address:
+        assert len(ask(None, url=f"{address}/v2/project", limits=ClientLimits(read=1), limiter=limiter)) == 1
+    assert len(limiter.keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "error"),
+    [
+        ({"truncated": True}, MalformedAnswer),
+        ({"html": True}, MalformedAnswer),
+        ({"error_code": 1000}, MalformedAnswer),
+        ({"status": 400}, InvalidQuery),
+        ({"status": 401}, InvalidCredentials),
+        ({"status": 403}, NotAuthorised),
+    ],
+    ids=str,
+)
+def test_a_fault_that_stays_is_final_and_typed(way, error):
+    limiter = CountingLimiter()
+    with (
+        running(upstream({"kind": "http", "operation": "projects", "calls": [1], **way})) as address,
+        pytest.raises(error),
+    ):
+        ask(None, url=f"{address}/v2/project", limiter=limiter)
+    assert len(limiter.keys) == 1
 
 
 def test_ids_may_be_numbers_and_names_may_be_missing():
