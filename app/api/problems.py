@@ -5,7 +5,7 @@ under the same request id.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -114,7 +114,7 @@ def answer(error: Exception, request_id: str) -> JSONResponse:
 def _explain(error: Exception, status: int) -> tuple[str, list[FieldError]]:
     """The sentence and the field errors."""
     if isinstance(error, RequestValidationError):
-        fields = [_field(item) for item in error.errors()]
+        fields = [_field(item, error.body) for item in error.errors()]
         return fields[0].detail if len(fields) == 1 else f"{len(fields)} fields are not as expected.", fields
     if isinstance(error, BillingError):
         sentence = _sentence(error)
@@ -150,7 +150,7 @@ def _sentence(error: BillingError | errors.InvalidRequest) -> str:
     return f"{error.message.rstrip('.')}; expected {error.expected}" if error.expected else error.message
 
 
-def _field(item: Mapping[str, Any]) -> FieldError:
+def _field(item: Mapping[str, Any], body: object) -> FieldError:
     """One of pydantic's errors, without the value that it is about."""
     source, *path = item["loc"]
     cause = item.get("ctx", {}).get("error")
@@ -164,7 +164,16 @@ def _field(item: Mapping[str, Any]) -> FieldError:
         return FieldError(detail=detail, parameter=".".join(str(part) for part in path) or inner.strip("/") or source)
     if item["type"] == "json_invalid":
         return FieldError(detail=f"The body is no JSON: {item['ctx']['error']} at character {path[0]}", pointer="")
-    return FieldError(detail=detail, pointer=pointer(path) + inner)
+    return FieldError(detail=detail, pointer=pointer(_within(body, path)) + inner)
+
+
+def _within(body: object, path: Sequence[str | int]) -> Iterator[str | int]:
+    """The path as the body has it: pydantic adds the kind of a union to it. A key that the body lacks can only be the last."""
+    for place, part in enumerate(path, 1):
+        if isinstance(body, dict) and part not in body and place < len(path):
+            continue
+        body = body.get(part) if isinstance(body, dict) else None
+        yield part
 
 
 def pointer(path: Iterable[object]) -> str:

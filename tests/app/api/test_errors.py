@@ -147,7 +147,7 @@ def test_every_wrong_field_is_named_and_no_value_is_repeated(client: TestClient,
     response = client.post("/v1/projects", json=wrong)
     body = is_problem(response, 422)
     assert {error["pointer"] for error in body["errors"]} == {
-        "/credentials/opentok/secret",
+        "/credentials/secret",
         "/tier_plan/1",
         "/cycle_anchor_day",
         "/tolerance/minutes",
