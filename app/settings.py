@@ -4,6 +4,7 @@ docs/settings.md explains each to the operator; a test fails when one is missing
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,9 +34,18 @@ def _database_url(value: str) -> str:
     return value
 
 
+_PRINTABLE = re.compile(r"[!-~]+")
+_HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?|[0-9a-f:]*:[0-9a-f:.]*", re.ASCII)
+"""A name or an address, as sockets take it: whatever else comes would fail only when upstream is asked."""
+
+
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
+    except ValueError:  # a port that is no number or beyond 65535, a bracket without its other half
+        whole = False
+    if not whole or not _PRINTABLE.fullmatch(value) or "@" in parts.netloc:
         raise ValueError("expected a whole http or https address, without a user name or password in it")
     return value
 

@@ -29,7 +29,10 @@ REFUSED: list[tuple[dict, str]] = [
     ({"tier_plan": ["from1To2Publishers", "from2PlusPublishers"]}, "/tier_plan"),
     ({"insights_url": "file:///etc/passwd"}, "/insights_url"),
     ({"insights_url": "https://user:secret@example.org/"}, "/insights_url"),
-    ({"credentials": {"kind": "vonage", "secret": "x"}}, "/credentials/vonage/application_id"),
+    ({"insights_url": "http://example.org:port/"}, "/insights_url"),
+    ({"insights_url": "http://example..org/\u2028"}, "/insights_url"),
+    ({"credentials": {"kind": "vonage", "secret": "x"}}, "/credentials/application_id"),
+    ({"credentials": {"kind": "opentok", "secret": "", "vonage": 1}}, "/credentials/secret"),
     ({"credentials": {"kind": "other"}}, "/credentials"),
 ]
 
@@ -86,7 +89,7 @@ def test_a_vonage_application_needs_a_key_that_can_sign(client: TestClient, new_
     for wrong in ("secret of no use", pem[1], pem[0][:-100]):
         refused = client.post("/v1/projects", json=new_project | {"credentials": vonage | {"private_key": wrong}})
         assert refused.status_code == 422
-        assert [error["pointer"] for error in refused.json()["errors"]] == ["/credentials/vonage/private_key"]
+        assert [error["pointer"] for error in refused.json()["errors"]] == ["/credentials/private_key"]
         assert wrong not in refused.text
     added = client.post("/v1/projects", json=new_project | {"credentials": vonage | {"private_key": pem[0]}})
     assert added.json()["credentials"] == {"kind": "vonage"}
