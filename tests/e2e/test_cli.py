@@ -1,6 +1,7 @@
 """The command `reckoner`: what it prints, where, and its exit codes."""
 
 import json
+import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -166,6 +167,25 @@ def test_a_collection_says_what_it_did(local: Installation, report: dict) -> Non
     assert told["not_collected"] == []
     later = local.run("collect", "100", "2026-11-20..2026-11-21")
     assert "the day has not begun" in later.stdout
+
+
+def test_a_terminal_sees_how_far_it_is_and_a_pipe_sees_nothing_of_it(local: Installation, report: dict) -> None:
+    def told(stderr: int) -> str:
+        command = [RECKONER, "collect", "100", "2026-10-31..2026-11-01"]
+        environment = local.environment | {"TERM": "xterm", "COLUMNS": "120"}
+        done = subprocess.run(
+            command, cwd=local.folder, env=environment, stdout=subprocess.PIPE, stderr=stderr, timeout=60, check=True
+        )
+        assert b"observations stored" in done.stdout
+        return (os.read(ours, 65536) if stderr == theirs else done.stderr).decode()
+
+    ours, theirs = os.openpty()
+    try:
+        assert "Collecting 2026-10-31 to 2026-11-01" in told(theirs)
+        assert told(subprocess.PIPE) == ""
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 @pytest.mark.parametrize(

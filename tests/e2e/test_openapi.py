@@ -45,6 +45,53 @@ def test_a_report_has_every_documented_field_and_no_other(document: dict, report
         assert part.keys() == schemas[name]["properties"].keys(), name
 
 
+CONTRACT = {
+    "Alignment": "requested aligned added_days explanation",
+    "Aligned": "first_day last_day start end days short_days long_days",
+    "NewProject": "project_id name credentials insights_url basis cross_check tier_plan cycle_anchor_day tolerance",
+    "Project": "project_id name insights_url basis cross_check tier_plan cycle_anchor_day tolerance",
+    "OpenTok": "kind secret",
+    "Vonage": "kind application_id private_key",
+    "ToleranceTerms": "minutes relative",
+    "NewCollection": "project_id period",
+    "NewReconciliation": "project_id period collect",
+    "Job": "state progress result problem",
+    "Progress": "done total",
+    "Report": "id version supersedes sha256 created_at project_id basis tier_plan period verdict explained_ratio totals bridge "
+    "days discrepancies observations",
+    "BridgeStep": "step minutes total amount",
+    "ReportDay": "day hours project_level project_status meeting_level meeting_coverage difference",
+    "Finding": "id fingerprint code severity status minutes total amount days sessions summary evidence",
+    "Change": "status note assignee ignore_until",
+    "Problem": "type title status detail errors request_id upstream_code",
+}
+"""The names that others rely on: to lose or rename one is to break them."""
+
+
+def test_no_promised_field_is_gone(document: dict, report: dict) -> None:
+    for name, fields in CONTRACT.items():
+        assert set(fields.split()) <= document["components"]["schemas"][name]["properties"].keys(), name
+    assert {"requested", "aligned"} <= report["period"].keys()
+    assert report["totals"].keys() == {"session_level", "meeting_level", "project_level"}
+    for observation in report["observations"]:
+        assert {"id", "kind", "sha256", "observed_at"} <= observation.keys()
+        assert observation["kind"] in ("daily_usage", "meetings", "session_detail")
+
+
+def test_every_list_goes_by_cursor_and_every_post_takes_an_idempotency_key(document: dict) -> None:
+    lists = 0
+    for method, operation in operations(document):
+        given = {parameter["name"] for parameter in operation.get("parameters", [])}
+        assert ("Idempotency-Key" in given) == (method == "post")
+        answered = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        if "Page_" in answered.get("$ref", ""):
+            page = document["components"]["schemas"][answered["$ref"].rpartition("/")[2]]
+            assert page["properties"].keys() == {"items", "next_cursor"}
+            assert {"limit", "cursor"} <= given
+            lists += 1
+    assert lists == 5
+
+
 def test_every_operation_says_what_it_is_for(document: dict) -> None:
     for _, operation in operations(document):
         assert operation["summary"], operation["operationId"]
