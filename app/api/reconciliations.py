@@ -20,7 +20,7 @@ from app.db import transaction
 from app.jobs.work import enqueue_reconciliation
 from app.service import Service
 from app.store import jobs, projects, reports
-from app.store.jobs import State
+from app.store.jobs import UNFINISHED, State
 from app.store.tables import Job as StoredJob
 
 router = APIRouter(prefix="/reconciliations", tags=["reconciliations"], route_class=Operation)
@@ -84,7 +84,7 @@ def _enqueue(service: Service, new: NewReconciliation) -> StoredJob:
 async def _ended(service: Service, job: StoredJob, seconds: float) -> StoredJob:
     """The job once it has ended, or as it is then. No thread waits: a few dozen of these would stop the service."""
     until = time.monotonic() + seconds
-    while job.state not in (State.SUCCEEDED, State.FAILED) and time.monotonic() < until:
+    while job.state in UNFINISHED and time.monotonic() < until:
         await asyncio.sleep(_LOOK)
         job = await run_in_threadpool(_look, service, job.id)
     return job

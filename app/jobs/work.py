@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlmodel import Session
 
-from app.flows.collect import CollectionResult, collect
+from app.flows.collect import CollectionResult, Progress, collect
 from app.flows.reconcile import reconcile
-from app.jobs.worker import Handler, Progress
+from app.jobs.worker import Handler
 from app.service import Service
 from app.store import jobs
 from app.store.tables import Job

@@ -16,11 +16,10 @@ from sqlalchemy.exc import IntegrityError
 from app.clock import Clock
 from app.db import transaction
 from app.errors import Interrupted, Unavailable
+from app.flows.collect import Progress
 from app.store import jobs
-from app.store.jobs import UNFINISHED
 from app.store.tables import Job
 
-Progress = Callable[[int, int], None]
 Handler = Callable[[Mapping[str, Any], Progress], dict[str, Any]]
 """Does the work of one kind of job: from its arguments to its result, both JSON."""
 Explain = Callable[[Exception], dict[str, Any]]
@@ -130,14 +129,3 @@ class Worker:
             with transaction(self._engine) as session:
                 jobs.succeed(session, job.id, result, self._clock.now())
         _log.info("job", kind=job.kind, outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000))
-
-
-def wait(engine: Engine, job_id: str, timeout: float) -> Job:
-    """The job once it has ended, or as it is after `timeout` seconds. Raises NotFound."""
-    until = time.monotonic() + timeout
-    while True:
-        with transaction(engine, read_only=True) as session:
-            job = jobs.get(session, job_id)
-        if job.state not in UNFINISHED or time.monotonic() >= until:
-            return job
-        time.sleep(min(POLL, max(0.0, until - time.monotonic())))

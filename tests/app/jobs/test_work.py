@@ -23,7 +23,7 @@ from app.db import create_engine, transaction
 from app.insights.client import InsightsClient, OpenTokCredentials
 from app.insights.limits import ClientLimits
 from app.jobs.work import enqueue_collection, enqueue_reconciliation, handlers
-from app.jobs.worker import Worker, wait
+from app.jobs.worker import Worker
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
@@ -35,6 +35,7 @@ from app.store.projects import Project
 from app.store.tables import Job, ObservationRow
 from billing.facts import Kind
 from billing.period import parse_period, resolve
+from tests.app.jobs.conftest import wait
 
 SECRET = "project-secret-0123456789abcdef0123456789abcdef"
 DATASET = Path(__file__).parents[2] / "scenarios" / "worked-period.json"

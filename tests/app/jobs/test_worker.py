@@ -1,9 +1,7 @@
 """Jobs in the process: once for each key, one at a time for each project, and again after an interruption."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from decimal import Decimal
 from threading import Event
 from typing import Any
 
@@ -13,34 +11,16 @@ from sqlalchemy.engine import Engine
 from app.clock import MovableClock
 from app.db import transaction
 from app.errors import NotFound
+from app.flows.collect import Progress
 from app.jobs import worker
-from app.jobs.worker import Handler, Progress, Worker, wait
+from app.jobs.worker import Handler, Worker
 from app.store import jobs
 from app.store.jobs import State
-from app.store.tables import Job, ProjectRow
-from billing.tiers import KNOWN_PLANS
+from app.store.tables import Job
+from tests.app.conftest import NOW
+from tests.app.jobs.conftest import wait
 
-NOW = datetime(2026, 11, 6, 20, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def projects(engine: Engine) -> None:
-    with transaction(engine) as session:
-        for project_id in ("100", "200"):
-            row = ProjectRow(
-                project_id=project_id,
-                name="Acme",
-                credentials="",
-                insights_url=None,
-                basis="project_level",
-                cross_check=True,
-                tier_plan=list(KNOWN_PLANS[0].fields),
-                cycle_anchor_day=1,
-                tolerance_minutes=10_000,
-                tolerance_relative=Decimal("0.000001"),
-                created_at=NOW,
-            )
-            session.add(row)
+pytestmark = pytest.mark.usefixtures("projects")
 
 
 def add(engine: Engine, key: str, project_id: str = "100", kind: str = "work") -> Job:
@@ -65,15 +45,6 @@ def echo(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     progress(1, 2)
     progress(2, 2)
     return dict(arguments)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    waited = Event()
-    for _ in range(500):
-        if condition():
-            return
-        waited.wait(0.02)
-    pytest.fail("it never came to pass")
 
 
 def test_a_job_runs_and_leaves_its_result_and_progress(engine: Engine) -> None:
@@ -235,10 +206,3 @@ def test_a_database_that_fails_for_a_moment_does_not_end_the_worker(engine: Engi
     job = add(engine, "patient")
     with working(engine, echo):
         assert wait(engine, job.id, timeout=10).state == State.SUCCEEDED
-
-
-def test_waiting_ends_with_its_time(engine: Engine) -> None:
-    job = add(engine, "nobody comes")
-    assert wait(engine, job.id, timeout=0.05).state == State.QUEUED
-    with pytest.raises(NotFound):
-        wait(engine, "job_unknown", timeout=1)

@@ -17,7 +17,7 @@ from app.clock import MovableClock
 from app.db import transaction
 from app.store.limiter import LIMIT, WINDOW, DatabaseLimiter
 from app.store.tables import RequestWindow
-from tests.app.store.conftest import NOW
+from tests.app.conftest import NOW
 
 # Each process is let through 20 times, and says which instant it was given and when it left: in microseconds.
 PROGRAM = """

@@ -20,7 +20,7 @@ from app.store import observations
 from app.store.payloads import Payload
 from app.store.tables import ObservationRow, PayloadRow
 from billing.facts import Kind, Observation
-from tests.app.store.conftest import NOW
+from tests.app.conftest import NOW
 
 pytestmark = pytest.mark.usefixtures("projects")
 DAYS = [date(2026, 10, day) for day in (1, 2, 3)]

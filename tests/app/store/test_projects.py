@@ -19,7 +19,7 @@ from app.store.projects import Project
 from billing.errors import InvalidSetting
 from billing.model import Basis, ProjectTerms, Tolerance
 from billing.tiers import KNOWN_PLANS
-from tests.app.store.conftest import NOW
+from tests.app.conftest import NOW
 
 VAULT = Vault("Zk3vQ9tLx7RbN2mWc8YdH5sJf1GpA6uE")
 OPENTOK = OpenTokCredentials("100", "s3cret-of-100")

@@ -17,7 +17,7 @@ from app.errors import InvalidRequest, NotFound
 from app.store import discrepancies, reports
 from app.store.tables import Discrepancy, Report
 from billing.report import core_of, digest
-from tests.app.store.conftest import NOW
+from tests.app.conftest import NOW
 
 pytestmark = pytest.mark.usefixtures("projects")
 

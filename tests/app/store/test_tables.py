@@ -15,7 +15,7 @@ from app.store import observations
 from app.store.payloads import Payload
 from app.store.tables import ExactDecimal, Instant, RequestWindow, add_missing
 from billing.facts import Kind
-from tests.app.store.conftest import NOW
+from tests.app.conftest import NOW
 
 once_an_engine = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

@@ -1,4 +1,4 @@
-"""What the tests of the store share."""
+"""What the tests of the store and of the jobs share."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
