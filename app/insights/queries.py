@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-MAX_NODES = 500_000
 SESSIONS_PER_QUERY = 50
 """`sessions` answers details for the first 50 ids only (a client's note); we ask for as many by alias."""
 
