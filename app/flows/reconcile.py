@@ -50,7 +50,8 @@ def gather(session: Session, held: Iterable[Observation], as_of: datetime) -> Ev
         by_kind[observation.kind].append(observation)
     windows = {observation.day: observation for observation in sorted(by_kind[Kind.MEETINGS], key=lambda it: it.observed_at)}
     superseded = [observation for observation in by_kind[Kind.MEETINGS] if observation not in windows.values()]
-    usage = {sha256: decode_daily(observations.payload(session, sha256)) for sha256 in _hashes(by_kind[Kind.DAILY_USAGE])}
+    said = {observation.sha256 for observation in by_kind[Kind.DAILY_USAGE]}
+    usage = {sha256: decode_daily(observations.payload(session, sha256)) for sha256 in said}
     details = [decode_details(observations.payload(session, it.sha256)) for it in by_kind[Kind.SESSION_DETAIL]]
     return Evidence(
         daily=[DailyReading(it, usage[it.sha256]) for it in by_kind[Kind.DAILY_USAGE]],
@@ -87,7 +88,3 @@ def _first_and_latest(history: Sequence[Observation]) -> list[Observation]:
     latest = {observation.day: observation for observation in history}
     first = {observation.day: observation for observation in reversed(history) if observation.complete}
     return [*latest.values(), *(it for day, it in first.items() if it.sha256 != latest[day].sha256)]
-
-
-def _hashes(held: Sequence[Observation]) -> set[str]:
-    return {observation.sha256 for observation in held}
