@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from app.sandbox.paging import COLLECTIONS, page_size
+from app.sandbox.resolvers import schema
 from tests.app.sandbox.asking import DAYS_LATER, SECRET, Asker, dataset, person, room, signed
 
 QUERY = "{ project(projectId: 100) { projectId } }"
@@ -79,6 +81,19 @@ def test_a_page_size_counts_after_clamping_and_may_be_a_variable_with_a_default(
     for declared in ("$first: Int = 100000", "$first: Int = 5"):
         wanted = "sessionSummaries(start: 0, first: $first) { resources { meetings(first: $first) { totalCount } } }"
         assert asker.project(f"query({declared}) {{ project(projectId: 100) {{ sessionData {{ {wanted} }} }} }}", first=100_000)
+
+
+def test_every_collection_has_the_stated_default_and_limit_and_says_so_in_the_schema():
+    thousand = ("projectData", "sessionSummaries", "connections", "publishers", "subscribers", "streamStatsCollection")
+    stated = {"meetings": (10, 10), "sessions": (50, 50), **dict.fromkeys(thousand, (50, 1000))}
+    assert {name: (page_size(name, None), page_size(name, 100_000)) for name in COLLECTIONS} == stated
+    paged = {
+        (name, int(field.args["first"].ast_node.default_value.value))
+        for kind in schema().type_map.values()
+        for name, field in getattr(kind, "fields", {}).items()
+        if "first" in getattr(field, "args", {})
+    }
+    assert paged == {(name, default) for name, (default, _) in stated.items()}
 
 
 def test_nodes_in_fragments_are_counted_too():
