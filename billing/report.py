@@ -82,8 +82,8 @@ def document(core: bytes, envelope: Envelope) -> bytes:
 
 
 def core_of(whole: bytes) -> bytes:
-    """The core of a stored report, to compute its hash again."""
-    content: dict[str, Any] = msgspec.json.decode(whole)
+    """The core of a stored report, to compute its hash again. Raises msgspec.DecodeError for what is no JSON object."""
+    content = msgspec.json.decode(whole, type=dict[str, Any])
     return _encoder.encode({key: value for key, value in content.items() if key not in _ENVELOPE})
 
 

@@ -52,15 +52,18 @@ def _report(session: Session, report: Report) -> list[str]:
     """Each check rests on the one before, so the first to find something is the last."""
     name = f"The report {report.id}"
     envelope = made.Envelope(report.id, report.version, report.supersedes, report.created_at)
-    core = made.core_of(report.body)
+    try:
+        core = made.core_of(report.body)
+    except msgspec.DecodeError:
+        return [f"{name} cannot be read."]
     if made.digest(core) != report.sha256 or made.document(core, envelope) != report.body:
         return [f"{name} does not say what its hash says."]
 
     content: dict[str, Any] = msgspec.json.decode(core)
     held, problems = list[Observation](), list[str]()
-    for listed in content["observations"]:
+    for one in content["observations"]:
         try:
-            held.append(observations.get(session, listed["id"]))
+            held.append(observations.get(session, one["id"]))
         except NotFound as error:
             problems.append(f"{name} cannot be made again: {error.message}")
     problems += [f"{name}: {problem}" for it in held for problem in _payload(session, it.sha256)]
@@ -68,11 +71,16 @@ def _report(session: Session, report: Report) -> list[str]:
         return problems
 
     again = _made_again(session, content, held, report.created_at)
-    if again == core:
-        return []
-    other: dict[str, Any] = msgspec.json.decode(again)
-    wrong = ", ".join(sorted(key for key in content if other[key] != content[key]))
-    return [f"{name} says something else than what its observations give, in {wrong}."]
+    if again != core:
+        other: dict[str, Any] = msgspec.json.decode(again)
+        wrong = ", ".join(sorted(key for key in content if other[key] != content[key]))
+        return [f"{name} says something else than what its observations give, in {wrong}."]
+
+    days = content["period"]["aligned"]
+    listed = (report.project_id, str(report.first_day), str(report.last_day), report.verdict)
+    if listed != (content["project_id"], days["first_day"], days["last_day"], content["verdict"]):
+        return [f"{name} is listed with another project, period or verdict than its own."]
+    return []
 
 
 def _made_again(session: Session, content: dict[str, Any], held: Sequence[Observation], as_of: datetime) -> bytes:

@@ -66,6 +66,19 @@ def test_a_changed_report_is_found(worked: Office, report: Report) -> None:
     assert verify(worked.engine, report.id) == [f"The report {report.id} does not say what its hash says."]
 
 
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"id":'], ids=["empty", "no object", "cut"])
+def test_a_report_that_cannot_be_read_is_found(worked: Office, report: Report, body: bytes) -> None:
+    tamper(worked.engine, "UPDATE reports SET body = :body", body=body)
+    assert verify(worked.engine, report.id) == [f"The report {report.id} cannot be read."]
+
+
+@pytest.mark.parametrize("change", ["verdict = 'unexplained'", "first_day = '2026-10-30'", "last_day = '2026-11-02'"])
+def test_a_report_that_is_listed_as_what_it_is_not_is_found(worked: Office, report: Report, change: str) -> None:
+    tamper(worked.engine, f"UPDATE reports SET {change}")
+    problem = f"The report {report.id} is listed with another project, period or verdict than its own."
+    assert verify(worked.engine, report.id) == [problem]
+
+
 def test_a_report_changed_together_with_its_hash_is_found(worked: Office, report: Report) -> None:
     content = json.loads(report.body)
     content["verdict"] = "explained"
