@@ -12,7 +12,7 @@ import msgspec
 from app.clock import Clock
 from app.insights.conversation import Conversation, http_client
 from app.insights.errors import MalformedAnswer
-from app.insights.limits import ClientLimits, Limiter
+from app.insights.limits import ClientLimits, Limiter, Unlimited
 from app.insights.tokens import AccountCredentials
 from app.insights.wire import malformed
 
@@ -58,14 +58,9 @@ def list_projects(
     with http_client(limits, transport) as http:
         credentials = AccountCredentials(account_key, account_secret)
         talk = Conversation(
-            http, credentials, key=account_key, clock=clock, limiter=limiter or _Unlimited(), limits=limits, sleep=sleep
+            http, credentials, key=account_key, clock=clock, limiter=limiter or Unlimited(), limits=limits, sleep=sleep
         )
         return talk.call("GET", url, _projects)
-
-
-class _Unlimited:
-    def acquire(self, key: str) -> None:
-        pass
 
 
 _LISTED = msgspec.json.Decoder(list[_Listed])

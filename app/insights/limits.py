@@ -11,6 +11,13 @@ class Limiter(Protocol):
         """Block until one more request with this API key may leave; called before every request, retries too."""
 
 
+class Unlimited:
+    """Lets every request pass: for what upstream does not count, and for tests of other things."""
+
+    def acquire(self, key: str) -> None:
+        """Nothing to wait for."""
+
+
 @dataclass(frozen=True)
 class ClientLimits:
     """Bounds of one call to upstream. Times are in seconds, sizes in bytes."""

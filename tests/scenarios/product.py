@@ -14,6 +14,7 @@ from app.db import transaction
 from app.flows.collect import CollectionFailed, collect
 from app.flows.reconcile import reconcile
 from app.insights.client import InsightsClient, OpenTokCredentials
+from app.insights.limits import Unlimited
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
@@ -41,13 +42,6 @@ class StillClock:
 
     def now(self) -> datetime:
         return self._now
-
-
-class Unlimited:
-    """The limiter has its own tests; here it would only wait in real time."""
-
-    def acquire(self, key: str) -> None:
-        pass
 
 
 @dataclass

@@ -16,7 +16,7 @@ from app.db import transaction
 from app.flows.collect import CollectionResult, Progress, collect
 from app.flows.reconcile import reconcile
 from app.insights.client import InsightsClient, OpenTokCredentials
-from app.insights.limits import ClientLimits
+from app.insights.limits import ClientLimits, Unlimited
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
@@ -28,13 +28,6 @@ from billing.period import parse_period
 SECRET = "project-secret-0123456789abcdef0123456789abcdef"
 WORKED = Path(__file__).parents[2] / "scenarios" / "worked-period.json"
 VAULT = Vault("flows-under-test-0123456789abcdefghijklm")
-
-
-class Unlimited:
-    """No limit: the sandbox's own is far away in these tests."""
-
-    def acquire(self, key: str) -> None:
-        pass
 
 
 @dataclass

@@ -21,7 +21,7 @@ from app.auth import Vault
 from app.clock import MovableClock
 from app.db import create_engine, transaction
 from app.insights.client import InsightsClient, OpenTokCredentials
-from app.insights.limits import ClientLimits
+from app.insights.limits import ClientLimits, Unlimited
 from app.jobs.work import enqueue_collection, enqueue_reconciliation, handlers
 from app.jobs.worker import Worker
 from app.sandbox.dataset import Dataset
@@ -43,11 +43,6 @@ NOW = datetime(2026, 11, 6, 20, tzinfo=UTC)
 WORKED = parse_period("2026-10-31..2026-11-01")
 WHOLE = 8
 """Observations of the worked period: two days of daily usage, three windows, each with a detail."""
-
-
-class Unlimited:
-    def acquire(self, key: str) -> None:
-        pass
 
 
 @dataclass(frozen=True)
