@@ -31,10 +31,6 @@ hypothesis.settings.register_profile("reckoner", deadline=None)
 hypothesis.settings.load_profile("reckoner")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server, which is started if none is given")
-
-
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to copy."""
