@@ -13,7 +13,6 @@ from app.db import transaction
 from app.flows.coverage import coverage
 from app.jobs.work import enqueue_collection
 from app.store import projects
-from billing import report
 from billing.facts import Kind
 from billing.period import AlignedPeriod
 
@@ -64,6 +63,6 @@ def get_coverage(service: Reads, project_id: InPath, period: PeriodText) -> Cove
         rows = coverage(session, project, aligned.period, clock=service.clock)
     return Coverage(
         project_id=project_id,
-        period=Aligned.model_validate(report.aligned(aligned)),
+        period=Aligned.of(aligned),
         coverage=[CoverageRow.model_validate(row, from_attributes=True) for row in rows],
     )

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
 from app.api.access import Operation, Reads, Reconciles
 from app.api.schemas import (
     NOT_FOUND,
+    OUR_ID,
     PRINTABLE,
     READS,
     WRITES,
@@ -18,6 +19,7 @@ from app.api.schemas import (
     InstantGiven,
     Limit,
     Minutes,
+    OfProject,
     Page,
     TierMinutes,
 )
@@ -29,7 +31,7 @@ from billing.discrepancy import Code, Severity
 
 router = APIRouter(prefix="/discrepancies", tags=["discrepancies"], route_class=Operation)
 
-InPath = Annotated[str, Path(pattern=r"^[a-z0-9_]{1,64}$", description="A discrepancy's id")]
+InPath = Annotated[str, Path(pattern=OUR_ID, description="A discrepancy's id")]
 
 
 class Discrepancy(BaseModel):
@@ -89,7 +91,7 @@ def _fields(row: Stored) -> dict[str, Any]:
 @router.get("", summary="List discrepancies", responses=READS)
 def list_discrepancies(
     service: Reads,
-    project_id: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE)] = None,
+    project_id: OfProject = None,
     status: Status | None = None,
     code: Code | None = None,
     limit: Limit = 50,

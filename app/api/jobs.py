@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from app.api.access import Operation, Reads
 from app.api.problems import Problem
-from app.api.schemas import NOT_FOUND, READS, Cursor, Instant, Limit, Page
+from app.api.schemas import NOT_FOUND, OUR_ID, READS, Cursor, Instant, Limit, Page
 from app.db import transaction
 from app.store import jobs
 from app.store.jobs import State
@@ -51,7 +51,7 @@ def list_jobs(service: Reads, limit: Limit = 50, cursor: Cursor = None) -> Page[
 
 
 @router.get("/{job_id}", summary="Read a job", responses=READS | NOT_FOUND)
-def get_job(service: Reads, job_id: Annotated[str, Path(pattern=r"^[a-z0-9_]{1,64}$", description="A job's id")]) -> Job:
+def get_job(service: Reads, job_id: Annotated[str, Path(pattern=OUR_ID, description="A job's id")]) -> Job:
     """One job. Ask again until its `state` is `succeeded` or `failed`."""
     with transaction(service.engine, read_only=True) as session:
         return Job.of(jobs.get(session, job_id))

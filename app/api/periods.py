@@ -7,7 +7,6 @@ from pydantic import BaseModel
 
 from app.api.access import Operation, Reads
 from app.api.schemas import READS, Aligned, PeriodQuery
-from billing import report
 from billing.period import AlignedPeriod
 
 router = APIRouter(tags=["periods"], route_class=Operation)
@@ -26,7 +25,7 @@ class Alignment(BaseModel):
         """The JSON of an aligned period."""
         return cls(
             requested=dict(aligned.requested),
-            aligned=Aligned.model_validate(report.aligned(aligned)),
+            aligned=Aligned.of(aligned),
             added_days=aligned.added_days,
             explanation=aligned.explanation,
         )

@@ -9,7 +9,20 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel
 
 from app.api.access import Operation, Reads
-from app.api.schemas import NOT_FOUND, PRINTABLE, READS, Cursor, Day, Instant, Limit, Minutes, Page, TierMinutes
+from app.api.schemas import (
+    NOT_FOUND,
+    OUR_ID,
+    PRINTABLE,
+    READS,
+    Cursor,
+    Day,
+    Instant,
+    Limit,
+    Minutes,
+    OfProject,
+    Page,
+    TierMinutes,
+)
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.flows.evidence import Window, session_evidence
@@ -23,7 +36,7 @@ from billing.model import Basis, Verdict
 
 router = APIRouter(prefix="/reports", tags=["reports"], route_class=Operation)
 
-InPath = Annotated[str, Path(pattern=r"^[a-z0-9_]{1,64}$", description="A report's id")]
+InPath = Annotated[str, Path(pattern=OUR_ID, description="A report's id")]
 SessionId = Annotated[str, Query(min_length=1, max_length=500, pattern=PRINTABLE, examples=["1_MX4xMDB-worked-B"])]
 ETag = Annotated[str | None, Header(alias="If-None-Match", max_length=1000, description="The ETag of a copy at hand")]
 _HEADERS = {
@@ -176,7 +189,7 @@ class Format(StrEnum):
 @router.get("", summary="List reports", responses=READS)
 def list_reports(
     service: Reads,
-    project_id: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE)] = None,
+    project_id: OfProject = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ReportSummary]:

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from app.api import problems
+from billing import report
 from billing.period import AlignedPeriod, parse_instant, parse_period, resolve
 
 T = TypeVar("T")
@@ -25,6 +26,8 @@ MONTH = r"^20(0[7-9]|[12]\d|3[0-7])-(0[1-9]|1[0-2])$"
 DAY = r"^20(0[7-9]|[12]\d|3[0-7])-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 """Text without control characters: PostgreSQL refuses a NUL, and a line feed would forge a line of a log or a table."""
+OUR_ID = r"^[a-z0-9_]{1,64}$"
+"""The id of a report, a discrepancy or a job."""
 
 
 class Strict(BaseModel):
@@ -83,11 +86,7 @@ _FORMS: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     (
         "Two instants, the end excluded",
-        {
-            "start": _INSTANT,
-            "end": _INSTANT,
-            "alignment": {"enum": ["cover", "within", "nearest", "strict"], "default": "cover"},
-        },
+        {"start": _INSTANT, "end": _INSTANT, "alignment": _ALIGNMENT},
         ["start", "end"],
     ),
 ]
@@ -126,6 +125,11 @@ class Aligned(BaseModel):
     short_days: list[Day]
     long_days: list[Day]
 
+    @classmethod
+    def of(cls, aligned: AlignedPeriod) -> "Aligned":
+        """The JSON of a request's period."""
+        return cls.model_validate(report.aligned(aligned))
+
 
 class Page(BaseModel, Generic[T]):
     """One page of a list; `next_cursor` is null on the last."""
@@ -134,6 +138,7 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None
 
 
+OfProject = Annotated[str | None, Query(max_length=64, pattern=PRINTABLE)]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many items at most")]
 Cursor = Annotated[
     str | None, Query(min_length=1, max_length=500, pattern=PRINTABLE, description="`next_cursor` of the page before")
