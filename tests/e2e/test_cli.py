@@ -218,6 +218,16 @@ def test_projects_are_listed_and_imported(local: Installation, report: dict, dat
     assert (again.returncode, again.stderr) == (1, "reckoner: The project 100 is there already.\n")
 
 
+def test_an_empty_installation_is_filled_from_an_account(local: Installation, dataset: dict, tmp_path: Path) -> None:
+    new, account = replace(local, folder=tmp_path), dataset["account"]
+    done = new.run("projects", "import", account["key"], "--secret-file", "-", "--json", stdin=account["secret"])
+    told = json.loads(done.stdout)
+    assert ([it["project_id"] for it in told["imported"]], told["skipped"]) == (["100"], {})
+    assert told["imported"] == json.loads(new.run("projects", "list", "--json").stdout)
+    assert dataset["projects"][0]["secret"] not in done.stdout + done.stderr
+    assert new.run("collect", "100", "2026-10-31..2026-11-01").returncode == 0, "with the secret that came with the list"
+
+
 def test_verification_finds_a_single_changed_byte(local: Installation, report: dict) -> None:
     assert local.run("report", "verify", report["id"]).returncode == 0
     assert json.loads(local.run("verify", "--json").stdout) == {"verified": True, "findings": []}
