@@ -84,19 +84,11 @@ def test_help_and_wrong_usage(local: Installation) -> None:
         (["collect", "404", "2026-10"], {}, "There is no project 404."),
         (["keys", "revoke", "none"], {}, "There is no API key none."),
         (["settings"], {"RECKONER_PORT": "x"}, "RECKONER_PORT: Input should be a valid integer"),
-        (
-            ["settings"],
-            {"RECKONER_ENVIRONMENT": "production", "RECKONER_NOW": "", "RECKONER_SECRET_KEY": ""},
-            "required in production",
-        ),
+        (["settings"], PRODUCTION, "required in production"),
         (["projects", "list"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
         (["serve"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
         (["worker"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
-        (
-            ["projects", "list"],
-            {"RECKONER_DATABASE_URL": "postgresql+psycopg://x@127.0.0.1:1/x"},
-            "The database cannot be used",
-        ),
+        (["projects", "list"], {"RECKONER_DATABASE_URL": NO_SERVER}, "The database cannot be used"),
         (["sandbox", "--dataset", "."], {}, ""),
     ],
 )
@@ -232,9 +224,7 @@ def test_verification_finds_a_single_changed_byte(local: Installation, report: d
     assert local.run("report", "verify", report["id"]).returncode == 0
     assert json.loads(local.run("verify", "--json").stdout) == {"verified": True, "findings": []}
     with sqlite3.connect(local.folder / "reckoner.db") as database:
-        for (name,) in database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'reports'"
-        ).fetchall():
+        for (name,) in database.execute(TRIGGERS).fetchall():
             database.execute(f"DROP TRIGGER {name}")
         database.execute("UPDATE reports SET body = CAST(replace(CAST(body AS TEXT), '390.000000', '390.000001') AS BLOB)")
     database.close()

@@ -22,7 +22,6 @@ ROOM = room(
     *(person(f"{who}", 0, 10) for who in "ab"),
     *(person(f"{who}", 60, 65) for who in "cdef"),
 )
-PLAIN = {LOW: 20.0, MIDDLE: 20.0}
 
 
 def asker(*faults, now=DAYS_LATER, **project):
