@@ -1,5 +1,6 @@
 """`reckoner projects`: which projects are reconciled, and on what terms."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -113,5 +114,9 @@ def _checked(**given: Any) -> api.NewProject:
 
 
 def _secret(file: typer.FileText | None, prompt: str) -> str:
-    secret: str = file.read().strip() if file else typer.prompt(prompt, hide_input=True)
+    if file:
+        return file.read().strip()
+    if not sys.stdin.isatty():
+        raise InvalidRequest("A secret is asked for on a terminal only; elsewhere give --secret-file, `-` for standard input.")
+    secret: str = typer.prompt(prompt, hide_input=True)
     return secret

@@ -83,6 +83,8 @@ def test_help_and_wrong_usage(local: Installation) -> None:
         (["report", "show", "rpt_none"], {}, "There is no report rpt_none."),
         (["collect", "404", "2026-10"], {}, "There is no project 404."),
         (["keys", "revoke", "none"], {}, "There is no API key none."),
+        (["projects", "add", "200"], {}, "--secret-file"),
+        (["projects", "import", "9000"], {}, "--secret-file"),
         (["settings"], {"RECKONER_PORT": "x"}, "RECKONER_PORT: Input should be a valid integer"),
         (["settings"], PRODUCTION, "required in production"),
         (["projects", "list"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
