@@ -68,11 +68,21 @@ class CollectionFailed(InsightsError):
     """Upstream did not answer for some days, each named with what went wrong; the days of `result` are stored all the same."""
 
     def __init__(self, failures: Sequence[tuple[str, InsightsError]], result: CollectionResult) -> None:
-        wanting = "; ".join(f"{what}: {error}" for what, error in failures[:3])
-        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-        super().__init__(f"Not all was collected. {wanting}{more}", code=failures[0][1].code)
+        wanting: dict[str, list[str]] = {}
+        for what, error in failures:
+            wanting.setdefault(str(error).rstrip("."), []).append(what)
+        sentences = [f"{_first(whats, ', ')}: {why}" for why, whats in wanting.items()]
+        if any(isinstance(error, NeedsAdvancedInsights) for _, error in failures):
+            sentences.append("a project without the add-on is reconciled with cross_check set to false")
+        code = next((error.code for _, error in failures if error.code), None)
+        super().__init__(f"Not all was collected. {_first(sentences, '; ')}.", code=code)
         self.failures = failures
         self.result = result
+
+
+def _first(items: Sequence[str], separator: str) -> str:
+    """The first three, and how many more there are: a month of failures fits a sentence."""
+    return separator.join([*items[:3], *([f"and {len(items) - 3} more"] if len(items) > 3 else [])])
 
 
 def collect(

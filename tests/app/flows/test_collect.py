@@ -13,9 +13,9 @@ from sqlalchemy import func
 from sqlmodel import select
 
 from app.db import transaction
-from app.flows.collect import WORKERS, CollectionFailed, plan
+from app.flows.collect import WORKERS, CollectionFailed, CollectionResult, plan
 from app.insights.calendar import maintenance_until
-from app.insights.errors import InvalidCredentials, InvalidQuery, NeedsAdvancedInsights
+from app.insights.errors import InsightsError, InvalidCredentials, InvalidQuery, NeedsAdvancedInsights
 from app.store import observations
 from app.store.payloads import decode_daily, decode_details
 from app.store.tables import ObservationRow, PayloadRow
@@ -126,6 +126,27 @@ def test_a_day_that_fails_does_not_undo_the_others_and_is_named(worked_with: Cal
     assert {kind for kind, _ in lost} == {Kind.MEETINGS, Kind.SESSION_DETAIL}
     assert len({day for _, day in lost}) == 1, "a window and its detail are kept together or not at all"
     assert {(it.kind, it.day) for it in failed.value.result.observations} == kept(office)
+
+
+def test_what_failed_alike_is_said_once_with_what_helps(worked_with: Callable[..., Office]) -> None:
+    office = worked_with(faults=[http("sessionSummaries", [1, 2, 3], error_code=1014)])
+    with pytest.raises(CollectionFailed) as failed:
+        office.collect(WORKED)
+    assert failed.value.code == 1014
+    said = str(failed.value)
+    assert said.count("Upstream refused") == 1
+    assert said.endswith("; a project without the add-on is reconciled with cross_check set to false.")
+
+
+def test_a_month_of_failures_fits_a_sentence() -> None:
+    alike = [(f"meetings of 2026-10-{day:02}", InsightsError("Upstream is away.")) for day in range(1, 32)]
+    other = ("daily usage", InsightsError("Upstream refused", code=1005))
+    failed = CollectionFailed([*alike, other], CollectionResult([], []))
+    assert str(failed) == (
+        "Not all was collected. meetings of 2026-10-01, meetings of 2026-10-02, meetings of 2026-10-03, and 28 more: "
+        "Upstream is away; daily usage: Upstream refused."
+    )
+    assert failed.code == 1005
 
 
 def test_a_crash_in_the_middle_leaves_whole_days_only(worked: Office, monkeypatch: pytest.MonkeyPatch) -> None:
