@@ -66,7 +66,9 @@ def meeting_gaps(day: date, windows: Mapping[date, Observation], as_of: datetime
     gaps = []
     for window in (day - timedelta(days=1), day):
         observation = windows.get(window)
-        if observation is None:
+        if observation is None and day_start(window) > as_of:
+            gaps.append(f"{window} has not begun")
+        elif observation is None:
             past = day_start(window) < as_of - MEETING_RETENTION
             gaps.append(
                 f"meetings created on {window} were never collected" + (", and upstream keeps them no longer" if past else "")

@@ -32,6 +32,14 @@ def test_a_day_never_observed_is_missing_and_later_expired(worked: Office) -> No
     assert all(gap.endswith("and upstream keeps them no longer") for gap in after["2026-10-31", Kind.MEETINGS][2])
 
 
+def test_a_day_to_come_has_not_begun(worked: Office) -> None:
+    worked.at("2026-10-31T12:00:00-07:00")
+    assert of(worked, "2026-11-01..2026-11-01")["2026-11-01", Kind.MEETINGS][2] == [
+        "meetings created on 2026-10-31 were never collected",
+        "2026-11-01 has not begun",
+    ]
+
+
 def test_a_day_is_provisional_until_it_was_observed_48_hours_after_its_end(worked: Office) -> None:
     worked.at("2026-11-03T20:00:00Z")  # 61 hours after the end of 31 October, 36 after that of 1 November
     worked.collect("2026-10-31..2026-11-01")
