@@ -22,9 +22,9 @@ FIRST_DAY, LAST_DAY = date(2007, 1, 1), date(2037, 12, 31)
 """The days whose zone rules are known: `pytz` ends in 2037, and a guessed offset would move minutes to another day."""
 MAX_DAYS = 400
 
-_MONTH = re.compile(r"(\d{4})-(\d{2})")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_EPOCH = re.compile(r"\d{1,16}")
+_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_EPOCH = re.compile(r"[0-9]{1,16}")
 _INSTANT = "an ISO-8601 instant with an offset, such as '2026-10-01T07:00:00Z', or epoch seconds or milliseconds"
 
 

@@ -209,6 +209,7 @@ def test_the_command_line_says_periods_shortly() -> None:
         ({"first_day": "2038-01-01", "last_day": "2038-01-02"}, "/last_day", "2037"),
         ({"month": "2026-13"}, "/month", "2026-10"),
         ({"month": "1999-01"}, "/month", "2007"),
+        ({"month": "２０２６-10"}, "/month", "2026-10"),
         ({"month": 202610}, "/month", "2026-10"),
         ({"month": "2026-10", "alignment": "cover"}, "/alignment", "month"),
         ({"cycle": "2026-10-20"}, "/anchor_day", "anchor_day"),
