@@ -58,9 +58,8 @@ def _misaligned(aligned: AlignedPeriod, days: Sequence[DayLine], plan: TierPlan)
     minutes = named(plan, _add(held, len(plan)))
     if partly:
         names = ", ".join(str(day) for day in partly)
-        effect = (
-            f"{names} {'is' if len(partly) == 1 else 'are'} taken whole and used {words(sum(minutes.values()))} minutes in all"
-        )
+        used = f"used {words(sum(minutes.values()))} minutes in all{', as far as is known' if None in held else ''}"
+        effect = f"{names} {'is' if len(partly) == 1 else 'are'} taken whole and {used}"
     else:
         effect = "only whole billing days inside it are counted"
     yield Discrepancy(

@@ -264,6 +264,12 @@ def test_a_request_off_midnight_is_told_with_the_days_taken_whole() -> None:
     it = answer([hour()], [reading(DAY, {ONE: 120 * MILLION})], request=request)
     assert found(it) == [("period_misaligned", {ONE: 120 * MILLION}, [str(DAY)], [])]
     assert it.verdict is Verdict.BALANCED
+    assert it.discrepancies[0].summary.endswith("is taken whole and used 120.00 minutes in all.")
+
+
+def test_a_day_taken_whole_without_a_figure_is_not_said_to_have_used_nothing() -> None:
+    it = answer([], [], request={"start": "2026-10-06T08:00:00Z", "end": "2026-10-07T07:00:00Z"})
+    assert it.discrepancies[0].summary.endswith("used 0.00 minutes in all, as far as is known.")
 
 
 def test_without_the_cross_check_nothing_stands_behind_the_project_level() -> None:
