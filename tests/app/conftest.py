@@ -4,12 +4,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import Engine
 
 from app.db import transaction
 from app.store.tables import ProjectRow
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
+on_one_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+"""For a property whose examples leave nothing behind: they share the test's database."""
 
 
 @pytest.fixture

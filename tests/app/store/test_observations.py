@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
@@ -20,7 +20,7 @@ from app.store import observations
 from app.store.payloads import Payload
 from app.store.tables import ObservationRow, PayloadRow
 from billing.facts import Kind, Observation
-from tests.app.conftest import NOW
+from tests.app.conftest import NOW, on_one_database
 
 pytestmark = pytest.mark.usefixtures("projects")
 DAYS = [date(2026, 10, day) for day in (1, 2, 3)]
@@ -102,7 +102,7 @@ def test_only_what_was_asked_for_is_answered(engine: Engine) -> None:
 said = st.lists(st.tuples(st.sampled_from(DAYS), st.integers(0, 5), st.sampled_from([b"one", b"two", b"three"])), max_size=10)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@on_one_database
 @given(said=said, known=st.integers(-1, 6))
 def test_as_known_at(engine: Engine, said: list[tuple[date, int, bytes]], known: int) -> None:
     """What was known at an instant is what a store would answer that had heard nothing since."""

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 from sqlmodel import Session
@@ -17,7 +17,7 @@ from app.errors import InvalidRequest, NotFound
 from app.store import discrepancies, reports
 from app.store.tables import Discrepancy, Report
 from billing.report import core_of, digest
-from tests.app.conftest import NOW
+from tests.app.conftest import NOW, on_one_database
 
 pytestmark = pytest.mark.usefixtures("projects")
 
@@ -145,7 +145,7 @@ def test_another_period_resolves_nothing_here(engine: Engine) -> None:
         assert _statuses(session) == {"a": "open", "b": "resolved"}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@on_one_database
 @given(chain=st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=6))
 def test_what_is_open_is_what_the_newest_report_has(engine: Engine, chain: list[set[str]]) -> None:
     with Session(engine) as session:  # rolled back, so that every example begins with nothing

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, func, literal, select, text
 from sqlalchemy.engine import Engine
@@ -15,15 +15,14 @@ from app.store import observations
 from app.store.payloads import Payload
 from app.store.tables import ExactDecimal, Instant, RequestWindow, add_missing
 from billing.facts import Kind
-from tests.app.conftest import NOW
+from tests.app.conftest import NOW, on_one_database
 
-once_an_engine = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 naive = datetime(2100, 1, 1)
 instants = st.datetimes(naive.replace(year=1970), naive, timezones=offsets)
 
 
-@once_an_engine
+@on_one_database
 @given(at=instants)
 def test_instants_come_back_to_the_microsecond_in_utc(engine: Engine, at: datetime) -> None:
     with engine.connect() as connection:
@@ -32,7 +31,7 @@ def test_instants_come_back_to_the_microsecond_in_utc(engine: Engine, at: dateti
     assert found.utcoffset() == timedelta(0)
 
 
-@once_an_engine
+@on_one_database
 @given(one=instants, other=instants)
 def test_instants_compare_in_the_database_as_in_python(engine: Engine, one: datetime, other: datetime) -> None:
     with engine.connect() as connection:
@@ -47,7 +46,7 @@ def test_an_instant_that_the_server_shows_in_another_zone_is_utc(engine: Engine)
         assert connection.execute(select(literal(NOW, Instant))).scalar_one().tzinfo is UTC
 
 
-@once_an_engine
+@on_one_database
 @given(value=st.decimals(allow_nan=False, allow_infinity=False))
 def test_decimals_come_back_digit_by_digit(engine: Engine, value: Decimal) -> None:
     with engine.connect() as connection:
