@@ -5,7 +5,7 @@ import sys
 
 import typer
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import logs
 from app.api import problems
@@ -35,8 +35,10 @@ def main() -> None:
             app()
     except ValidationError as error:
         _fail("; ".join(_setting(item["loc"], item["msg"]) for item in error.errors(include_input=False)))
-    except (ReckonerError, BillingError, InsightsError, SQLAlchemyError) as error:
+    except (ReckonerError, BillingError, InsightsError) as error:
         _fail(problems.problem(error, "").detail)
+    except SQLAlchemyError as error:
+        _fail(f"The database cannot be used: {error.orig if isinstance(error, DBAPIError) else error}")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 

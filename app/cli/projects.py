@@ -41,7 +41,7 @@ def add(
     if application_id or private_key_file:
         if not (application_id and private_key_file):
             raise InvalidRequest("A Vonage application needs both --application-id and --private-key-file.")
-        credentials = {"kind": "vonage", "application_id": application_id, "private_key": private_key_file.read()}
+        credentials = {"kind": "vonage", "application_id": application_id, "private_key": _read(private_key_file)}
     else:
         credentials = {"kind": "opentok", "secret": _secret(secret_file, "Project secret")}
     new = _checked(
@@ -113,9 +113,16 @@ def _checked(**given: Any) -> api.NewProject:
         raise InvalidRequest("; ".join(f"{it.pointer}: {it.detail}" for it in fields)) from None
 
 
+def _read(file: typer.FileText) -> str:
+    try:
+        return str(file.read())
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{file.name} is no text.") from None
+
+
 def _secret(file: typer.FileText | None, prompt: str) -> str:
     if file:
-        return file.read().strip()
+        return _read(file).strip()
     if not sys.stdin.isatty():
         raise InvalidRequest("A secret is asked for on a terminal only; elsewhere give --secret-file, `-` for standard input.")
     secret: str = typer.prompt(prompt, hide_input=True)

@@ -91,6 +91,8 @@ def test_help_and_wrong_usage(local: Installation) -> None:
         (["serve"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
         (["worker"], {"RECKONER_DATABASE_URL": "sqlite:///other.db"}, "run `reckoner migrate`"),
         (["projects", "list"], {"RECKONER_DATABASE_URL": NO_SERVER}, "The database cannot be used"),
+        (["projects", "list"], {"RECKONER_DATABASE_URL": f"sqlite:///{__file__}"}, "file is not a database"),
+        (["projects", "add", "200", "--secret-file", str(RECKONER.with_name("python"))], {}, "is no text"),
         (["sandbox", "--dataset", "."], {}, ""),
     ],
 )
