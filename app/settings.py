@@ -145,7 +145,9 @@ def _shown(field: str, value: Any) -> str:
     if value is None:
         return ""
     if field == "database_url":
-        return make_url(value).render_as_string(hide_password=True)
+        url = make_url(value)
+        secrets = {name: "masked" for name in url.query if "password" in name.lower()}  # libpq takes them there too
+        return url.update_query_dict(secrets).render_as_string(hide_password=True)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return str(value)

@@ -54,7 +54,7 @@ def test_an_empty_value_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_secret_is_shown() -> None:
     settings = Settings(
-        secret_key=STRONG, bootstrap_key=STRONG_API_KEY, database_url="postgresql+psycopg://ada:pa55@db/reckoner"
+        secret_key=STRONG, bootstrap_key=STRONG_API_KEY, database_url="postgresql+psycopg://ada:pa55@db/reckoner?password=pa55"
     )
     shown = repr(settings) + "".join(map(repr, settings.describe()))
     assert STRONG not in shown
