@@ -10,8 +10,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -22,9 +22,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from app import db
-from tests.scenarios.tally import pytest_terminal_summary
+from tests.scenarios.tally import pytest_terminal_summary, tally
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["pytest_terminal_summary", "tally"]
 
 # The first example of a test pays for imports and caches, and the machine may be busy: time is no finding here.
 hypothesis.settings.register_profile("reckoner", deadline=None)
@@ -112,14 +112,6 @@ def postgres_template(postgres_server: URL) -> Iterator[tuple[Engine, str]]:
     admin.dispose()
 
 
-@pytest.fixture
-def postgres_clone(postgres_template: tuple[Engine, str]) -> Iterator[Callable[[], URL]]:
-    """Makes migrated databases, each in some 20 ms; they go when the test ends."""
-    admin, template = postgres_template
-    with ExitStack() as made:
-        yield lambda: admin.url.set(database=made.enter_context(_database(admin, template)))
-
-
 @contextmanager
 def _database(admin: Engine, template: str) -> Iterator[str]:
     name = f"reckoner_{uuid4().hex}"
@@ -136,13 +128,18 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'reckoner.db')}"
 
 
+@pytest.fixture
+def postgresql_url(postgres_template: tuple[Engine, str]) -> Iterator[str]:
+    """The address of a new migrated PostgreSQL database: cloned in some 20 ms, gone when the test ends."""
+    admin, template = postgres_template
+    with _database(admin, template) as name:
+        yield admin.url.set(database=name).render_as_string(hide_password=False)
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The address of a new migrated database, once on each kind."""
-    if request.param == "sqlite":
-        return str(request.getfixturevalue("sqlite_url"))
-    url: URL = request.getfixturevalue("postgres_clone")()
-    return url.render_as_string(hide_password=False)
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
@@ -157,5 +154,13 @@ def engine(database_url: str) -> Iterator[Engine]:
 def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
     """An engine on a new migrated SQLite database."""
     engine = db.create_engine(sqlite_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgresql_engine(postgresql_url: str) -> Iterator[Engine]:
+    """An engine on a new migrated PostgreSQL database."""
+    engine = db.create_engine(postgresql_url)
     yield engine
     engine.dispose()

@@ -34,9 +34,9 @@ def test_rounding_is_no_discrepancy(seed: int, sqlite_engine: Engine, tally: Tal
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("seed", [*range(3, EXACT, 20), *range(8, EXACT, 20)])
-def test_postgresql_gives_the_same_report(seed: int, postgres_engine: Engine, sqlite_engine: Engine, tally: Tally) -> None:
+def test_postgresql_gives_the_same_report(seed: int, postgresql_engine: Engine, sqlite_engine: Engine, tally: Tally) -> None:
     told = scenario(seed, faults=seed % 2 == 1)
-    report = judge(told, postgres_engine, tally)
+    report = judge(told, postgresql_engine, tally)
     assert report.content == report_on(told.case, told.requested, sqlite_engine).content
 
 
