@@ -69,7 +69,7 @@ class CollectionFailed(InsightsError):
 
     def __init__(self, failures: Sequence[tuple[str, InsightsError]], result: CollectionResult) -> None:
         wanting: dict[str, list[str]] = {}
-        for what, error in failures:
+        for what, error in sorted(failures, key=lambda it: it[0]):
             wanting.setdefault(str(error).rstrip("."), []).append(what)
         sentences = [f"{_first(whats, ', ')}: {why}" for why, whats in wanting.items()]
         if any(isinstance(error, NeedsAdvancedInsights) for _, error in failures):

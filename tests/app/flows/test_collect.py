@@ -141,10 +141,10 @@ def test_what_failed_alike_is_said_once_with_what_helps(worked_with: Callable[..
 def test_a_month_of_failures_fits_a_sentence() -> None:
     alike = [(f"meetings of 2026-10-{day:02}", InsightsError("Upstream is away.")) for day in range(1, 32)]
     other = ("daily usage", InsightsError("Upstream refused", code=1005))
-    failed = CollectionFailed([*alike, other], CollectionResult([], []))
+    failed = CollectionFailed([*reversed(alike), other], CollectionResult([], []))
     assert str(failed) == (
-        "Not all was collected. meetings of 2026-10-01, meetings of 2026-10-02, meetings of 2026-10-03, and 28 more: "
-        "Upstream is away; daily usage: Upstream refused."
+        "Not all was collected. daily usage: Upstream refused; "
+        "meetings of 2026-10-01, meetings of 2026-10-02, meetings of 2026-10-03, and 28 more: Upstream is away."
     )
     assert failed.code == 1005
 
