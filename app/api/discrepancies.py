@@ -81,7 +81,9 @@ class Change(Changes):
     status: Status = Status.OPEN
     note: str = Field("", max_length=4000, pattern=r"^[^\x00]*$")
     assignee: str = Field("", max_length=200, pattern=PRINTABLE)
-    ignore_until: InstantGiven | None = Field(None, description="Only with the status `ignored`; then it is open again")
+    ignore_until: InstantGiven | None = Field(
+        None, description="Only with the status `ignored`; the first report after it that finds it opens it again"
+    )
 
 
 def _fields(row: Stored) -> dict[str, Any]:
