@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from reprlib import Repr
 from typing import Any
 
 import pytz
@@ -26,6 +27,12 @@ _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH = re.compile(r"[0-9]{1,16}")
 _INSTANT = "an ISO-8601 instant with an offset, such as '2026-10-01T07:00:00Z', or epoch seconds or milliseconds"
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 64
+_SHORT.maxlevel = _SHORT.maxlist = _SHORT.maxdict = 2
+_short = _SHORT.repr
+"""A value as a refusal names it, however long it is."""
 
 
 class Alignment(StrEnum):
@@ -158,7 +165,7 @@ def parse_day(value: object, pointer: str = "") -> date:
             return date.fromisoformat(value)
         except ValueError:
             pass
-    raise InvalidPeriod(f"{value!r} is no day", pointer=pointer, expected="a day such as '2026-10-31'")
+    raise InvalidPeriod(f"{_short(value)} is no day", pointer=pointer, expected="a day such as '2026-10-31'")
 
 
 def parse_instant(value: object, pointer: str = "") -> datetime:
@@ -169,7 +176,7 @@ def parse_instant(value: object, pointer: str = "") -> datetime:
     """
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str):
-        raise InvalidPeriod(f"{value!r} is no instant", pointer=pointer, expected=_INSTANT)
+        raise InvalidPeriod(f"{_short(value)} is no instant", pointer=pointer, expected=_INSTANT)
     try:
         if _EPOCH.fullmatch(text):
             milliseconds = int(text) * (1000 if len(text) <= 10 else 1)
@@ -177,15 +184,15 @@ def parse_instant(value: object, pointer: str = "") -> datetime:
         else:
             instant = isoparse(text)
         if instant.tzinfo is None:
-            raise InvalidPeriod(f"{text!r} has no offset, so it names no instant", pointer=pointer, expected=_INSTANT)
+            raise InvalidPeriod(f"{_short(text)} has no offset, so it names no instant", pointer=pointer, expected=_INSTANT)
         instant = instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         if isinstance(error, InvalidPeriod):
             raise
-        raise InvalidPeriod(f"{text!r} is no instant", pointer=pointer, expected=_INSTANT) from None
+        raise InvalidPeriod(f"{_short(text)} is no instant", pointer=pointer, expected=_INSTANT) from None
     if not day_start(FIRST_DAY) <= instant <= day_start(next_day(LAST_DAY)):
         raise InvalidPeriod(
-            f"{text!r} is outside the days whose time-zone rules are known",
+            f"{_short(text)} is outside the days whose time-zone rules are known",
             pointer=pointer,
             expected=f"an instant from {FIRST_DAY} to the end of {LAST_DAY}, Pacific time",
         )
@@ -196,11 +203,11 @@ def month(text: object, pointer: str = "") -> BillingPeriod:
     """The billing days of a calendar month, from `2026-10`."""
     match = _MONTH.fullmatch(text) if isinstance(text, str) else None
     if not match or not 1 <= int(match[2]) <= 12:
-        raise InvalidPeriod(f"{text!r} is no month", pointer=pointer, expected="a month such as '2026-10'")
+        raise InvalidPeriod(f"{_short(text)} is no month", pointer=pointer, expected="a month such as '2026-10'")
     year, number = int(match[1]), int(match[2])
     if not FIRST_DAY.year <= year <= LAST_DAY.year:
         raise InvalidPeriod(
-            f"{text!r} is outside the years whose time-zone rules are known",
+            f"{_short(text)} is outside the years whose time-zone rules are known",
             pointer=pointer,
             expected=f"a month from {FIRST_DAY:%Y-%m} to {LAST_DAY:%Y-%m}",
         )
@@ -218,7 +225,7 @@ def cycle(day: date, anchor_day: int) -> BillingPeriod:
     """
     if isinstance(anchor_day, bool) or not isinstance(anchor_day, int) or not 1 <= anchor_day <= 31:
         raise InvalidPeriod(
-            f"{anchor_day!r} is no day of a month", pointer="/anchor_day", expected="a whole number from 1 to 31"
+            f"{_short(anchor_day)} is no day of a month", pointer="/anchor_day", expected="a whole number from 1 to 31"
         )
     if not FIRST_DAY <= day <= LAST_DAY:
         raise InvalidPeriod(
@@ -291,16 +298,16 @@ def resolve(request: object) -> AlignedPeriod:
     forms = {"month": set(), "cycle": {"anchor_day"}, "first_day": {"last_day"}, "start": {"end", "alignment"}}
     expected = "one of {month}, {cycle, anchor_day}, {first_day, last_day}, {start, end, alignment}"
     if not isinstance(request, Mapping):
-        raise InvalidPeriod(f"{request!r} is no period", expected=expected)
+        raise InvalidPeriod(f"{_short(request)} is no period", expected=expected)
     form = next((key for key in forms if key in request), None)
     if form is None:
         raise InvalidPeriod("the period is not given", expected=expected)
     for key in request:
         if key != form and key not in forms[form]:
-            raise InvalidPeriod(f"{key!r} does not go with {form!r}", pointer=f"/{key}", expected=expected)
+            raise InvalidPeriod(f"{_short(key)} does not go with {form!r}", pointer=f"/{key}", expected=expected)
     for key in forms[form] - {"alignment"}:
         if key not in request:
-            raise InvalidPeriod(f"{key!r} is missing", pointer=f"/{key}", expected=expected)
+            raise InvalidPeriod(f"{_short(key)} is missing", pointer=f"/{key}", expected=expected)
     if form == "start":
         return _resolve_instants(request)
     if form == "month":
@@ -318,7 +325,7 @@ def _resolve_instants(request: Mapping[str, Any]) -> AlignedPeriod:
         alignment = Alignment(request.get("alignment", "cover"))
     except ValueError:
         raise InvalidPeriod(
-            f"{request['alignment']!r} is no alignment", pointer="/alignment", expected="cover, within, nearest or strict"
+            f"{_short(request['alignment'])} is no alignment", pointer="/alignment", expected="cover, within, nearest or strict"
         ) from None
     period = align(start, end, alignment)
     partly = tuple(day for day in period.days if day_start(day) < start or day_start(next_day(day)) > end)

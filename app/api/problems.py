@@ -1,7 +1,7 @@
 """Every error as HTTP: RFC 9457 problem+json. The only place that knows which error is which status.
 
-An answer never repeats what was sent (it may hold a secret) and never tells of the inside; the log has the rest,
-under the same request id.
+An answer repeats what was sent only where that can hold no secret (a period, a tier) and never tells of the inside; the log has
+the rest, under the same request id.
 """
 
 import re

@@ -227,6 +227,26 @@ def test_what_is_refused_names_the_field_and_what_was_expected(request_: object,
     assert expected in refused.value.expected
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "x" * 10_000,
+        {"month": "x" * 10_000},
+        {"cycle": "2026-10-20", "anchor_day": 10**4000},
+        {"first_day": ["x" * 100] * 100, "last_day": "2026-10-31"},
+        {"start": "9" * 10_000, "end": 0},
+        {"start": 0.5, "end": 0},
+        {"month": "2026-10", "x" * 10_000: 1},
+        {"start": "2026-10-01T07:00:00Z", "end": "2026-10-02T07:00:00Z", "alignment": "x" * 10_000},
+    ],
+    ids=range(8),
+)
+def test_a_refusal_repeats_no_more_than_a_line_of_what_was_sent(request_: object) -> None:
+    with pytest.raises(InvalidPeriod) as refused:
+        resolve(request_)
+    assert len(refused.value.message) < 400
+
+
 @given(
     st.dictionaries(
         st.sampled_from(["month", "cycle", "anchor_day", "first_day", "last_day", "start", "end", "alignment"]),
