@@ -1,7 +1,8 @@
 """The life of a discrepancy: found by one report, found again or gone in the next, and what people made of it meanwhile.
 
 A discrepancy is known by its fingerprint. It belongs to the period in whose report it was last found, and is resolved when a
-newer report of that period no longer has it. What a person resolved and the next report still finds is open again; what is
+newer report that covers that period no longer has it; what comes from where a period begins and ends is resolved by a report
+of the same period only. What a person resolved and the next report still finds is open again; what is
 ignored stays so, or until the first report after `ignore_until`.
 """
 
@@ -10,12 +11,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, and_, col, select
 
 from app.errors import InvalidRequest, NotFound
 from app.store.paging import Page, page
 from app.store.tables import Discrepancy, DiscrepancyEvent, Report
+from billing.discrepancy import Code
 
+_OF_THE_LIMITS = (Code.PERIOD_MISALIGNED, Code.SESSION_REUSE_SPILLOVER, Code.BOUNDARY_STRADDLE)
 _CHUNK = 5_000  # ids in one query: both databases bound its parameters
 
 
@@ -42,7 +45,7 @@ def follow(session: Session, report: Report, findings: Iterable[Mapping[str, Any
     """Take in what a new report finds, as its JSON has it: open, see again, reopen, and resolve what it no longer has."""
     at, found = report.created_at, {finding["id"]: finding for finding in findings}
     known = _by_id(session, list(found))
-    earlier = session.exec(select(Discrepancy).where(*_of_period(report), Discrepancy.status != Status.RESOLVED)).all()
+    earlier = session.exec(select(Discrepancy).where(*_covered(report), Discrepancy.status != Status.RESOLVED)).all()
 
     for key, finding in found.items():
         last_seen = {
@@ -130,11 +133,13 @@ def _by_id(session: Session, ids: Sequence[str]) -> dict[str, Discrepancy]:
     return {row.id: row for chunk in chunks for row in session.exec(select(Discrepancy).where(col(Discrepancy.id).in_(chunk)))}
 
 
-def _of_period(report: Report) -> tuple[Any, ...]:
+def _covered(report: Report) -> tuple[Any, ...]:
+    same = and_(col(Discrepancy.first_day) == report.first_day, col(Discrepancy.last_day) == report.last_day)
     return (
         Discrepancy.project_id == report.project_id,
-        Discrepancy.first_day == report.first_day,
-        Discrepancy.last_day == report.last_day,
+        Discrepancy.first_day >= report.first_day,
+        Discrepancy.last_day <= report.last_day,
+        same | col(Discrepancy.code).not_in(_OF_THE_LIMITS),
     )
 
 

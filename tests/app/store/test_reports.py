@@ -34,9 +34,11 @@ def _finding(name: str, total: str = "1.000000", project_id: str = "100") -> dic
     }
 
 
-def _core(findings: Sequence[str | dict[str, Any]] = (), month: int = 10, project_id: str = "100", **more: Any) -> bytes:
+def _core(
+    findings: Sequence[str | dict[str, Any]] = (), month: int = 10, project_id: str = "100", last: int = 30, **more: Any
+) -> bytes:
     found = [_finding(it, project_id=project_id) if isinstance(it, str) else it for it in findings]
-    aligned = {"first_day": f"2026-{month}-01", "last_day": f"2026-{month}-30"}
+    aligned = {"first_day": f"2026-{month}-01", "last_day": f"2026-{month}-{last}"}
     content = {
         "project_id": project_id,
         "period": {"aligned": aligned},
@@ -135,6 +137,17 @@ def test_the_last_finding_is_shown(engine: Engine) -> None:
     with transaction(engine, read_only=True) as session:
         assert discrepancies.get(session, "dsc_100_a").finding["summary"] == "2.500000 minutes on day a"
         assert [event.detail["total"] for event in discrepancies.history(session, "dsc_100_a")] == ["1.000000", "2.500000"]
+
+
+def test_a_report_that_covers_the_period_resolves_what_it_no_longer_has(engine: Engine) -> None:
+    straddle = _finding("s") | {"code": "boundary_straddle"}
+    _save(engine, _core(["a", "b", straddle], last=20))
+    _save(engine, _core(["b"], last=10), minutes=1)  # holds a part of it only
+    with transaction(engine) as session:
+        assert _statuses(session) == {"a": "open", "b": "open", "s": "open"}
+    _save(engine, _core(), minutes=2)
+    with transaction(engine) as session:
+        assert _statuses(session) == {"a": "resolved", "b": "resolved", "s": "open"}, "a longer period ends elsewhere"
 
 
 def test_another_period_resolves_nothing_here(engine: Engine) -> None:
