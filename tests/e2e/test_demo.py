@@ -30,7 +30,13 @@ def demonstration(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[st
     command = [sys.executable, "-m", "app.demo", "--scale", str(SCALE), "--out", str(folder / "out"), *arguments]
     root = Path(__file__).parents[2]
     with subprocess.Popen(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_interrupts,
     ) as process:
         try:
             yield process
@@ -48,6 +54,11 @@ def left_behind(folder: Path) -> list[str]:
         except OSError:  # it ended meanwhile
             continue
     return files + [place for place in processes if place.startswith(str(folder / "tmp"))]
+
+
+def _hear_interrupts() -> None:
+    """A shell that runs the tests in the background has them, and what they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(process: subprocess.Popen[str], words: str) -> str:
