@@ -13,10 +13,10 @@ from app.store.payloads import decode_daily, decode_details, decode_meetings
 from app.store.projects import Project
 from app.store.tables import Report
 from billing import report
-from billing.coverage import DailyReading
+from billing.coverage import MEETING_RETENTION, DailyReading
 from billing.facts import Kind, MeetingDay, Observation
 from billing.model import Evidence
-from billing.period import AlignedPeriod, BillingPeriod
+from billing.period import AlignedPeriod, BillingPeriod, microseconds
 from billing.reconcile import reconcile as balance
 
 
@@ -78,9 +78,24 @@ def _held(session: Session, project_id: str, period: BillingPeriod, known_at: da
     reach = (period.first_day - timedelta(days=1), period.last_day, known_at)
     return [
         *observations.history(session, project_id, Kind.DAILY_USAGE, period.first_day, period.last_day, known_at),
+        *_reaching(session, project_id, period, known_at),
         *_first_and_latest(observations.history(session, project_id, Kind.MEETINGS, *reach)),
         *observations.latest(session, project_id, Kind.SESSION_DETAIL, *reach).values(),
     ]
+
+
+def _reaching(session: Session, project_id: str, period: BillingPeriod, known_at: datetime | None) -> list[Observation]:
+    """Still older windows of which a meeting lasted into the period, and their details: upstream is not asked for them, but
+    where days were collected one by one they are held."""
+    older = (period.first_day - MEETING_RETENTION, period.first_day - timedelta(days=2), known_at)
+    windows = observations.latest(session, project_id, Kind.MEETINGS, *older)
+    start = microseconds(period.start)
+    found = []
+    for day, detail in observations.latest(session, project_id, Kind.SESSION_DETAIL, *older).items():
+        told = decode_details(observations.payload(session, detail.sha256))
+        if day in windows and any(end > start for meeting in told for _, end in meeting.connections):
+            found += [windows[day], detail]
+    return found
 
 
 def _first_and_latest(history: Sequence[Observation]) -> list[Observation]:

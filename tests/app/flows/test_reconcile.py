@@ -153,3 +153,22 @@ def test_meetings_answered_otherwise_later_are_restated_and_verified(worked: Off
     days = [it["day"] for it in report["observations"] if it["kind"] == "meetings"]
     assert sorted(days) == ["2026-10-30", "2026-10-31", "2026-10-31", "2026-11-01"]
     assert verify(worked.engine, stored.id) == []
+
+
+def test_a_meeting_of_several_days_is_counted_where_its_first_day_was_collected(open_office: Callable[..., Office]) -> None:
+    """Two people talk from 29 October to 1 November, 10:00 Pacific; the period is the last of these days."""
+    dataset = json.loads(WORKED_DATASET.read_text())
+    people = [connection for session in dataset["sessions"] for connection in session["connections"]][:2]
+    for person in people:
+        person |= {"created_at": "2026-10-29T20:00:00Z", "destroyed_at": "2026-11-01T18:00:00Z"}
+        person["streams"][0] |= {"created_at": person["created_at"], "destroyed_at": person["destroyed_at"]}
+    dataset["sessions"] = [dataset["sessions"][0] | {"connections": people}]
+    office = open_office(dataset, "2026-11-05T20:00:00Z")
+    office.collect("2026-11-01..2026-11-01")
+    assert read(office.reconcile("2026-11-01..2026-11-01"))["verdict"] == "unexplained"
+    office.collect("2026-10-29..2026-10-29")
+    stored = office.reconcile("2026-11-01..2026-11-01")
+    report = read(stored)
+    assert report["verdict"] == "balanced"
+    assert [(it["code"], it["total"]) for it in report["discrepancies"]] == [("boundary_straddle", "1320.000000")]
+    assert verify(office.engine, stored.id) == []
