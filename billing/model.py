@@ -58,9 +58,9 @@ class ProjectTerms:
 class Evidence:
     """What a reconciliation rests on.
 
-    `daily` is every observation of the daily usage of the period's days, `meetings` the latest window of each day from the
-    one before the period on (and older ones that reach into it), `details` the session details held for their midnight-crossers; `superseded` are the first
-    complete readings of those windows that were answered otherwise later.
+    `daily` is every observation of the daily usage of the period's days; `meetings` the latest window of each day from the
+    one before the period on, and of older ones that reach into it; `details` the session details held for their
+    midnight-crossers; `superseded` the first complete readings of those windows that were answered otherwise later.
     """
 
     daily: Sequence[DailyReading]

@@ -56,7 +56,7 @@ __all__ = [
 
 def reconcile(aligned: AlignedPeriod, terms: ProjectTerms, evidence: Evidence) -> Reconciliation:
     """Reconcile a period. The order of the evidence does not matter; the same evidence gives the same answer."""
-    windows, contradicted = _windows(terms, evidence)
+    windows, contradicted = _windows(aligned, terms, evidence)
     superseded: list[Observation] = []
     level = attribute(windows, evidence.details, aligned.period, terms.plan, _noting(superseded, terms, evidence))
     days = _days(aligned, terms, evidence, windows, level)
@@ -83,12 +83,15 @@ def reconcile(aligned: AlignedPeriod, terms: ProjectTerms, evidence: Evidence) -
     )
 
 
-def _windows(terms: ProjectTerms, evidence: Evidence) -> tuple[list[tuple[Observation, MeetingDay]], SessionContradictions]:
+def _windows(
+    aligned: AlignedPeriod, terms: ProjectTerms, evidence: Evidence
+) -> tuple[list[tuple[Observation, MeetingDay]], SessionContradictions]:
     """The windows with the plan's tiers alone, and what the other tiers contradict; one window is whole in memory at a time."""
     windows: list[tuple[Observation, MeetingDay]] = []
     contradicted: SessionContradictions = {}
     for observation, window in evidence.meetings if terms.cross_check else ():
-        add_session_contradictions(contradicted, observation, window, terms.plan, terms.tolerance.minutes)
+        if observation.day in aligned.period:
+            add_session_contradictions(contradicted, observation, window, terms.plan, terms.tolerance.minutes)
         windows.append((observation, window.only(terms.plan.fields)))
     return windows, contradicted
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from billing.discrepancy import Code
 from billing.errors import TierNotObserved
-from billing.facts import Conflict, DailyUsage
+from billing.facts import Conflict, DailyUsage, MeetingDay, Observation
 from billing.model import DailyReading, Evidence, Reconciliation, Verdict
 from billing.period import next_day, resolve
 from billing.reconcile import reconcile
@@ -257,6 +258,24 @@ def test_tiers_outside_the_plan_are_compared_and_never_added(field: str, value: 
     assert it.verdict is Verdict.BALANCED
     assert found(it) == ([(code, {field: beyond}, [str(DAY)], [])] if code else [])
     assert it.totals["project_level"] == (120 * MILLION, 0, 0, 0, 0, 0)
+
+
+def test_the_tiers_of_a_meeting_are_compared_by_session_and_only_where_it_was_created_in_the_period() -> None:
+    def windows(day: date) -> list[tuple[Observation, MeetingDay]]:
+        observation, it = window([Room("s", [Meeting(instant(day, 9), instant(day, 10), 2)])], day)
+        field = "from1To8Publishers"
+        zeros = np.zeros_like(it.statements[ONE])
+        odd = replace(
+            it, minutes=it.minutes | {field: it.minutes[ONE] + 5 * MILLION}, statements=it.statements | {field: zeros}
+        )
+        return [(observation, odd), window([], BEFORE if day == DAY else DAY)]
+
+    base = answer([], [reading(DAY, {ONE: 120 * MILLION})])
+    daily = [reading(DAY, {ONE: 120 * MILLION})]
+    inside = reconcile(base.aligned, base.terms, Evidence(daily, windows(DAY), [], [], as_of(DAY)))
+    assert found(inside) == [("unplanned_tier", {"from1To8Publishers": 5 * MILLION}, [], ["s"])]
+    before = reconcile(base.aligned, base.terms, Evidence([reading(DAY, None)], windows(BEFORE), [], [], as_of(DAY)))
+    assert found(before) == []
 
 
 def test_a_request_off_midnight_is_told_with_the_days_taken_whole() -> None:
