@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from starlette.exceptions import HTTPException
 
 from app import auth
+from app.api.openapi import operations
 from app.db import transaction
 from app.errors import InvalidRequest, Unauthenticated
 from app.service import Service
@@ -52,6 +53,7 @@ class Operation(APIRoute):
 
         async def operate(request: Request) -> Response:
             request.state.key = await run_in_threadpool(_authenticate, request)
+            _require_known_parameters(request)
             if request.method in ("POST", "PATCH") and not _is_json(request):
                 raise HTTPException(415)
             key = request.headers.get("idempotency-key")
@@ -68,6 +70,22 @@ def _authenticate(request: Request) -> ApiKey:
         raise Unauthenticated("Send an API key: 'Authorization: Bearer rk_…'.")
     with transaction(request.app.state.service.engine, read_only=True) as session:
         return auth.authenticate(session, token.strip())
+
+
+def _require_known_parameters(request: Request) -> None:
+    """Raise InvalidRequest for a query parameter that the document does not name, or that comes twice: a filter that is
+    mistyped would otherwise answer everything."""
+    if not request.query_params:
+        return
+    wanted = request.scope["route"].name  # the operation id: app.main says so
+    operation = next(it for _, it in operations(request.app.openapi()) if it["operationId"] == wanted)
+    known = sorted(it["name"] for it in operation.get("parameters", ()) if it["in"] == "query")
+    for name in request.query_params:
+        if name not in known:
+            expected = f"one of {', '.join(known)}" if known else "none here"
+            raise InvalidRequest(f"There is no query parameter {name[:64]!r}", parameter=name[:64], expected=expected)
+        if len(request.query_params.getlist(name)) > 1:
+            raise InvalidRequest(f"The query parameter {name!r} comes more than once", parameter=name, expected="it once")
 
 
 def _is_json(request: Request) -> bool:

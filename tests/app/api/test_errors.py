@@ -92,13 +92,26 @@ def test_every_document_of_an_operation_says_its_problems(client: TestClient) ->
 
 def test_unknown_ids_are_404(client: TestClient) -> None:
     bodies = {"change_project": {"name": "x"}, "change_discrepancy": {"note": "x"}}
+    values = {"session_id": "s", "period": "2026-10"}
     for method, path, operation in routes(client):
         if "unknown" in path:
-            query = {"session_id": "s", "period": "2026-10"}
-            body = bodies.get(operation["operationId"])
-            is_problem(client.request(method, path, params=query if method == "GET" else None, json=body), 404)
+            required = {it["name"] for it in operation["parameters"] if it["in"] == "query" and it["required"]}
+            query = {name: values[name] for name in required}
+            is_problem(client.request(method, path, params=query, json=bodies.get(operation["operationId"])), 404)
     for address in ("/v1/collections", "/v1/reconciliations"):
         is_problem(client.post(address, json={"project_id": "404", "period": {"month": "2026-10"}}), 404)
+
+
+def test_a_mistyped_filter_is_refused_and_does_not_answer_everything(client: TestClient) -> None:
+    for method, path, operation in routes(client):
+        if path.startswith("/v1/"):
+            known = {it["name"] for it in operation.get("parameters", ()) if it["in"] == "query"}
+            problem = is_problem(client.request(method, f"{path}?statu=open"), 422)
+            assert problem["errors"][0]["parameter"] == "statu"
+            assert all(name in problem["detail"] for name in known)
+    problem = is_problem(client.get("/v1/discrepancies?limit=1&limit=2"), 422)
+    assert problem["errors"][0]["parameter"] == "limit"
+    assert client.get("/v1/discrepancies?limit=2").is_success
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/projects/", "/v1/nothing", "/static-offline-docs/none.js", "/%00"])
