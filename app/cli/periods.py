@@ -6,11 +6,12 @@ import typer
 
 from app.api.periods import Alignment
 from app.cli.output import AsJson, Period, ProjectId, progress, service, write, write_json, write_record, write_table
-from app.cli.reports import show_report
+from app.cli.reports import show_content, show_report
 from app.flows.collect import CollectionResult, collect
-from app.flows.reconcile import reconcile
+from app.flows.reconcile import look_back, reconcile
 from app.service import Service
-from billing.period import AlignedPeriod, parse_period
+from billing import report
+from billing.period import AlignedPeriod, parse_instant, parse_period
 
 
 def register(app: typer.Typer) -> None:
@@ -51,10 +52,19 @@ def reconcile_period(
     project_id: ProjectId,
     period: Period,
     collect: Annotated[bool, typer.Option(help="Collect first.")] = True,
+    known_at: Annotated[
+        str | None,
+        typer.Option(help="Look back to this instant: nothing is asked or stored, and nothing observed since counts."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Reconcile a period and print its report."""
     opened, aligned = service(), parse_period(period)
+    if known_at is not None:
+        instant = parse_instant(known_at, "/known_at")
+        core = look_back(opened.engine, opened.project(project_id), aligned, instant)
+        show_content(core, f"As it was known at {report.instant(instant)}; not stored", as_json)
+        return
     if collect:
         _collect(opened, project_id, aligned)
     show_report(reconcile(opened.engine, opened.project(project_id), aligned, clock=opened.clock), as_json)

@@ -29,20 +29,25 @@ def register(app: typer.Typer) -> None:
 
 
 def show_report(report: Report, as_json: bool) -> None:
-    """Print a report: its canonical bytes, or the bridge and the discrepancies for people."""
+    """Print a stored report."""
+    show_content(report.body, f"Report {report.id}, version {report.version}, sha256 {report.sha256}", as_json)
+
+
+def show_content(body: bytes, name: str, as_json: bool) -> None:
+    """Print what a report says: its canonical bytes, or the bridge and the discrepancies for people."""
     if as_json:
-        write(report.body.decode())
+        write(body.decode())
         return
-    content = json.loads(report.body)
+    content = json.loads(body)
     tiers = content["tier_plan"]
     write(content["period"]["explanation"])
-    write(f"Report {report.id}, version {report.version}, sha256 {report.sha256}")
+    write(name)
     labels = [Tier.parse(tier).label for tier in tiers]
     rows = [
         (line["step"].replace("_", " "), *(line["minutes"].get(tier, "") for tier in tiers), line["total"])
         for line in content["bridge"]
     ]
-    write_table(("minutes", *labels, "total"), rows, title=f"Project {report.project_id}", right=(*labels, "total"))
+    write_table(("minutes", *labels, "total"), rows, title=f"Project {content['project_id']}", right=(*labels, "total"))
     found = sorted(content["discrepancies"], key=lambda it: -abs(Decimal(it["total"])))
     if found:
         rows = [(it["code"], it["severity"], it["total"], it["summary"]) for it in found]

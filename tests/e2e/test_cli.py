@@ -54,6 +54,18 @@ def test_the_commands_are_those_of_the_contract() -> None:
     }
 
 
+def test_a_look_back_knows_what_was_known_then_and_stores_nothing(local: Installation, report: dict) -> None:
+    then = ("reconcile", "100", "2026-10-31..2026-11-01", "--known-at")
+    before = json.loads(local.run(*then, "2026-11-01T00:00:00Z", "--json").stdout)
+    assert (before["verdict"], before["observations"]) == ("incomplete", [])
+    since = json.loads(local.run(*then, report["created_at"], "--json").stdout)
+    assert since == {key: report[key] for key in since}
+    assert "not stored" in local.run(*then, report["created_at"]).stdout
+    refused = local.run(*then, "yesterday")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "yesterday" in refused.stderr
+
+
 def test_every_command_explains_itself() -> None:
     for path in commands(typer.main.get_command(app)):
         command = typer.main.get_command(app)
