@@ -1,6 +1,6 @@
 """What is known of each billing day, and whether it may change: the status of its daily usage, the coverage of its meetings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -47,6 +47,14 @@ class DailyReading:
     def final(self) -> bool:
         """Whether it was observed at least 48 hours after the day ended."""
         return self.observation.observed_at >= day_start(next_day(self.observation.day)) + FINAL_AFTER
+
+
+def by_day(readings: Iterable[DailyReading]) -> dict[date, list[DailyReading]]:
+    """The readings of each day that has any, in order of days, the oldest first: the last of a day is the one that counts."""
+    days: dict[date, list[DailyReading]] = {}
+    for reading in sorted(readings, key=lambda it: (it.observation.day, it.observation.observed_at, it.observation.id)):
+        days.setdefault(reading.observation.day, []).append(reading)
+    return days
 
 
 def daily_status(day: date, latest: DailyReading | None, as_of: datetime) -> DailyStatus:

@@ -8,7 +8,7 @@ import numpy as np
 
 from billing.attribution import Tiers
 from billing.consistency import SessionContradictions, contradictions
-from billing.coverage import Coverage, DailyReading, DailyStatus
+from billing.coverage import Coverage, DailyReading, DailyStatus, by_day
 from billing.discrepancy import Code, Discrepancy, words
 from billing.meetings import Crossing, MeetingLevel
 from billing.minutes import format_minutes
@@ -193,10 +193,8 @@ def _day_findings(
 def _tier_findings(
     daily: Sequence[DailyReading], by_session: SessionContradictions, plan: TierPlan, tolerance: int
 ) -> Iterator[Discrepancy]:
-    latest = {
-        it.observation.day: it.value for it in sorted(daily, key=lambda it: (it.observation.observed_at, it.observation.id))
-    }
-    for day, value in sorted(latest.items()):
+    for day, readings in by_day(daily).items():
+        value = readings[-1].value
         columns = {field: np.array([minutes], np.int64) for field, minutes in (value.tiers if value else {}).items()}
         columns = {field: columns.get(field, np.zeros(1, np.int64)) for field in {*columns, *plan.fields}}
         contradicted = list(contradictions(columns, plan, tolerance))

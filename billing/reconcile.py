@@ -14,14 +14,13 @@ N to M holds to the micro-minute, always. Everything is a pure function of the e
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
 from billing.attribution import Tiers
 from billing.consistency import SessionContradictions, add_session_contradictions
-from billing.coverage import Coverage, DailyReading, DailyStatus, daily_status, meeting_gaps
+from billing.coverage import Coverage, DailyReading, DailyStatus, by_day, daily_status, meeting_gaps
 from billing.discrepancy import Code
 from billing.facts import MeetingDay, Observation
 from billing.findings import findings
@@ -110,13 +109,11 @@ def _days(
     windows: Sequence[tuple[Observation, MeetingDay]],
     level: MeetingLevel,
 ) -> list[DayLine]:
-    latest: dict[date, DailyReading] = {}
-    for it in sorted(evidence.daily, key=lambda it: (it.observation.observed_at, it.observation.id)):
-        latest[it.observation.day] = it
+    readings = by_day(evidence.daily)
     held = {observation.day: observation for observation, _ in windows}
     lines = []
     for index, day in enumerate(aligned.period.days):
-        reading = latest.get(day)
+        reading = readings[day][-1] if day in readings else None
         value = reading.value if reading is not None else None
         gaps = meeting_gaps(day, held, evidence.as_of) if terms.cross_check else ()
         lines.append(

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import ROUND_DOWN, Decimal
 
 from billing.attribution import Tiers
-from billing.coverage import Coverage, DailyReading, DailyStatus
+from billing.coverage import Coverage, DailyReading, DailyStatus, by_day
 from billing.discrepancy import Code
 from billing.model import DayLine, ProjectTerms
 from billing.tiers import TierPlan
@@ -73,13 +73,10 @@ class Restatement:
 
 def restatements(daily: Sequence[DailyReading]) -> dict[date, Restatement]:
     """The days of which a final value changed, from every reading there is."""
-    finals: dict[date, list[DailyReading]] = {}
-    for reading in sorted(daily, key=lambda it: (it.observation.observed_at, it.observation.id)):
-        if reading.final:
-            finals.setdefault(reading.observation.day, []).append(reading)
+    finals = by_day(reading for reading in daily if reading.final)
     return {
         day: Restatement(readings[0], readings[-1])
-        for day, readings in sorted(finals.items())
+        for day, readings in finals.items()
         if readings[0].value != readings[-1].value
     }
 
