@@ -6,7 +6,10 @@
     ├── InvalidTier              a field name that is no publisher tier
     ├── InvalidTierPlan          tiers that overlap or leave a gap
     ├── TierNotObserved          a tier of the plan that upstream was not asked for when the day was collected
-    └── InvalidSetting           a project's setting out of its range
+    ├── InvalidSetting           a project's setting out of its range
+    ├── InvalidMoney             an amount, a price or a currency that cannot be used
+    ├── InvalidRateCard          a rate card that says too little, too much, or two things at once
+    └── NoRateCard               a billing day or a kind of usage that no rate card prices
 
 Findings about usage are not errors: they are `Discrepancy` values.
 """
@@ -48,3 +51,15 @@ class TierNotObserved(BillingError):
 
 class InvalidSetting(BillingError):
     """A project's setting out of its range."""
+
+
+class InvalidMoney(BillingError):
+    """An amount, a price or a currency that cannot be used."""
+
+
+class InvalidRateCard(BillingError):
+    """A rate card that says too little, too much, or two things at once."""
+
+
+class NoRateCard(BillingError):
+    """A billing day or a kind of usage that no rate card prices."""
