@@ -21,6 +21,23 @@ LIVE = np.iinfo(np.int64).max
 """The `destroyed` of a meeting that had not ended when it was observed."""
 
 
+USAGE_KINDS = (
+    "streamedPublishedMinutes",
+    "streamedSubscribedMinutes",
+    "individualArchiveMinutes",
+    "sdArchiveComposedMinutes",
+    "hdArchiveComposedMinutes",
+    "sdBroadcastComposedMinutes",
+    "hdBroadcastComposedMinutes",
+    "hlsMinutes",
+    "sipUserMinutes",
+    "experienceComposer",
+    "experienceComposerArchive",
+    "experienceComposerBroadcast",
+)
+"""Every kind of usage beside the participant minutes, all in minutes (guide: `Usage`)."""
+
+
 class Kind(StrEnum):
     """The kinds of observation."""
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from billing.facts import USAGE_KINDS
+
 SESSIONS_PER_QUERY = 50
 """`sessions` answers details for the first 50 ids only (a client's note); we ask for as many by alias."""
 
@@ -16,22 +18,6 @@ _SUMMARIES = 500
 _DAYS = 1000
 _MEETINGS = 10
 _PEOPLE = 200
-
-OTHER_USAGE = (
-    "streamedPublishedMinutes",
-    "streamedSubscribedMinutes",
-    "individualArchiveMinutes",
-    "sdArchiveComposedMinutes",
-    "hdArchiveComposedMinutes",
-    "sdBroadcastComposedMinutes",
-    "hdBroadcastComposedMinutes",
-    "hlsMinutes",
-    "sipUserMinutes",
-    "experienceComposer",
-    "experienceComposerArchive",
-    "experienceComposerBroadcast",
-)
-"""Every kind of usage beside the participant minutes."""
 
 _PAGE = "pageInfo { hasNextPage endCursor } totalCount"
 
@@ -65,7 +51,7 @@ def daily_usage(project_id: str, start: datetime, end: datetime, tiers: Sequence
     return _project(
         project_id,
         f"projectData(start: {_instant(start)}, end: {_instant(end)}, interval: DAILY, {_first(_DAYS, cursor)}) "
-        f"{{ {_PAGE} resources {{ intervalStart usage {{ {' '.join(OTHER_USAGE)} {_minutes(tiers)} }} }} }}",
+        f"{{ {_PAGE} resources {{ intervalStart usage {{ {' '.join(USAGE_KINDS)} {_minutes(tiers)} }} }} }}",
     )
 
 

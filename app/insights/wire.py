@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 from msgspec.structs import astuple
 
 from app.insights.errors import InsightsError, MalformedAnswer, UpstreamUnavailable, from_code
-from app.insights.queries import OTHER_USAGE
 from app.insights.schema import (
     Answer,
     DailyProject,
@@ -39,7 +38,7 @@ from app.insights.schema import (
 )
 from app.store.payloads import MeetingPage
 from billing.errors import InvalidMinutes, InvalidTier
-from billing.facts import LIVE, DailyUsage, Ints
+from billing.facts import LIVE, USAGE_KINDS, DailyUsage, Ints
 from billing.minutes import micro_minutes, micro_minutes_array
 from billing.period import FIRST_DAY, LAST_DAY, BillingPeriod, day_of, day_start, microseconds
 from billing.tiers import Tier
@@ -119,7 +118,7 @@ def daily_usage(body: bytes, tiers: Sequence[str], period: BillingPeriod) -> Dai
         try:
             usage = DailyUsage(
                 tiers={name: micro_minutes(getattr(minutes, name), f"participantMinutes/{name}") for name in fields},
-                usage={name: micro_minutes(getattr(metric.usage, name), name) for name in OTHER_USAGE},
+                usage={name: micro_minutes(getattr(metric.usage, name), name) for name in USAGE_KINDS},
             )
         except InvalidMinutes as error:
             raise MalformedAnswer(error.message, path=f"{path}/usage/{error.pointer}", expected=error.expected) from None
@@ -184,7 +183,7 @@ def _details_type(_: tuple[str, ...]) -> Any:
 
 
 def _daily_type(tiers: tuple[str, ...]) -> Any:
-    fields: list[Any] = [(name, float) for name in OTHER_USAGE]
+    fields: list[Any] = [(name, float) for name in USAGE_KINDS]
     fields.append(("participant_minutes", _minutes_type(tiers)))
     usage: Any = msgspec.defstruct("Usage", fields, rename="camel")
     return Answer[DailyProject[usage]]

@@ -165,7 +165,7 @@ def test_every_day_of_a_period_is_answered_for_and_a_day_left_out_is_none():
     # Calls of two: 22 of 10 minutes on the day, 31 of 7, one of 45; then the crossings' parts, and 30 alone.
     assert usage.tiers["from1To2Publishers"] == 10**6 * (22 * 20 + 31 * 14 + 90 + 2 * 15 + 2 * 15 + 30)
     assert usage.tiers["from3To6Publishers"] == 10**6 * 7 * 30
-    assert set(usage.usage) == set(queries.OTHER_USAGE)
+    assert set(usage.usage) == set(facts.USAGE_KINDS)
     assert answer.requests == 1
 
 
