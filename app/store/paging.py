@@ -8,7 +8,7 @@ from sqlmodel import Session, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app.errors import InvalidRequest
-from app.store.tables import Instant
+from app.store.columns import Instant
 
 Item = TypeVar("Item")
 

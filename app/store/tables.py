@@ -1,72 +1,20 @@
 """The tables, the same on SQLite and PostgreSQL. Instants are zone-aware UTC, decimals are text, documents are JSON.
 
-Observations, payloads and reports are append-only: triggers of the migration refuse to change or delete them.
+Observations, payloads and reports are append-only: triggers of the migration refuse to change or delete them. The tables of
+money are in `app.store.money_tables`.
 """
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    DateTime,
-    Dialect,
-    Index,
-    LargeBinary,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    literal,
-    text,
-)
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, Text, UniqueConstraint, literal, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel
 
+from app.store import money_tables  # noqa: F401  A project refers to its customer.
+from app.store.columns import ExactDecimal, Instant
 from billing.facts import Kind
-
-SQLModel.metadata.naming_convention = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-"""A constraint without a name could never be dropped on SQLite."""
-
-
-class Instant(TypeDecorator[datetime]):
-    """A zone-aware instant to the microsecond, in UTC both ways. SQLite keeps it as text that sorts by time."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a naive instant, which means nothing."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"{value.isoformat()} has no offset from UTC")
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Say again that it is UTC: SQLite forgets, PostgreSQL answers in the session's zone."""
-        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
-
-
-class ExactDecimal(TypeDecorator[Decimal]):
-    """A decimal as text: SQLite's numbers would pass it through a float."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
-        """Refuse what is not a finite Decimal."""
-        if value is not None and not (isinstance(value, Decimal) and value.is_finite()):
-            raise ValueError(f"{value!r} is no finite Decimal")
-        return None if value is None else str(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
-        """The same Decimal, digit by digit."""
-        return None if value is None else Decimal(value)
 
 
 def _one_of(column: str, where: str) -> Index:
@@ -88,7 +36,7 @@ class ApiKey(SQLModel, table=True):
 
 
 class ProjectRow(SQLModel, table=True):
-    """A project of the vendor's; `credentials` is encrypted by `app.auth.Vault`."""
+    """A project of the vendor's; `credentials` is encrypted by `app.auth.Vault`, `customer_id` is whose it is."""
 
     __tablename__ = "projects"
 
@@ -102,6 +50,8 @@ class ProjectRow(SQLModel, table=True):
     cycle_anchor_day: int
     tolerance_minutes: int = Field(sa_type=BigInteger)
     tolerance_relative: Decimal = Field(sa_type=ExactDecimal)
+    rate_card_id: str | None = None
+    customer_id: str | None = Field(default=None, foreign_key="customers.id", index=True)
     created_at: datetime = Field(sa_type=Instant)
 
 

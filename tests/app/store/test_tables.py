@@ -12,8 +12,9 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from app.db import transaction
 from app.store import observations
+from app.store.columns import ExactDecimal, Instant
 from app.store.payloads import Payload
-from app.store.tables import ExactDecimal, Instant, RequestWindow, add_missing
+from app.store.tables import RequestWindow, add_missing
 from billing.facts import Kind
 from tests.app.conftest import NOW, on_one_database
 
