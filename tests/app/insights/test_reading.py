@@ -15,7 +15,7 @@ from app.insights.queries import DetailAsk, More
 from app.sandbox.paging import asked
 from app.sandbox.upstream import MOST_NODES
 from app.store.payloads import decode_details, decode_meetings, meeting_rows
-from billing.facts import LIVE, key64
+from billing.facts import LIVE, USAGE_KINDS, key64
 from billing.period import BillingPeriod, day_start
 from billing.tiers import KNOWN_FIELDS
 from tests.app.insights.support import DAY_START, NOW, TIERS, client, connection, session, upstream
@@ -165,7 +165,7 @@ def test_every_day_of_a_period_is_answered_for_and_a_day_left_out_is_none():
     # Calls of two: 22 of 10 minutes on the day, 31 of 7, one of 45; then the crossings' parts, and 30 alone.
     assert usage.tiers["from1To2Publishers"] == 10**6 * (22 * 20 + 31 * 14 + 90 + 2 * 15 + 2 * 15 + 30)
     assert usage.tiers["from3To6Publishers"] == 10**6 * 7 * 30
-    assert set(usage.usage) == set(facts.USAGE_KINDS)
+    assert set(usage.usage) == set(USAGE_KINDS)
     assert answer.requests == 1
 
 
