@@ -16,7 +16,7 @@ from app.db import transaction
 from app.flows.projects import import_projects
 from app.insights import client
 from app.settings import HttpUrl
-from app.store import projects
+from app.store import projects, rate_cards
 from billing.minutes import format_minutes, parse_minutes
 from billing.model import Basis, Tolerance
 from billing.tiers import KNOWN_PLANS, TierPlan
@@ -33,6 +33,7 @@ Plan = Annotated[
     AfterValidator(TierPlan.of),
     WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1, "examples": [list(KNOWN_PLANS[0].fields)]}),
 ]
+RateCardId = Annotated[str, Field(pattern=rate_cards.ID, examples=["list-prices-example"])]
 Decimals = Annotated[str, Field(pattern=r"^\d{1,4}(\.\d{1,6})?$")]
 
 
@@ -86,6 +87,9 @@ class Terms(Strict):
         int, Field(strict=True, ge=1, le=31, description="The day of the month on which billing cycles start")
     ] = 1
     tolerance: ToleranceTerms = ToleranceTerms()
+    rate_card_id: RateCardId | None = Field(
+        None, description="The rate card that its reports are priced by: what the vendor charges, for the same tiers"
+    )
 
 
 class NewProject(Terms):
@@ -125,6 +129,7 @@ class Project(BaseModel):
     tier_plan: list[str]
     cycle_anchor_day: int
     tolerance: ToleranceTerms
+    rate_card_id: str | None
     created_at: Instant
 
     @classmethod
@@ -144,6 +149,7 @@ class Project(BaseModel):
             tolerance=ToleranceTerms(
                 minutes=format_minutes(project.tolerance.minutes), relative=format(project.tolerance.relative, "f")
             ),
+            rate_card_id=project.rate_card_id,
             created_at=project.created_at,
         )
 

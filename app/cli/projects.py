@@ -35,6 +35,7 @@ def add(
     tier: Annotated[list[str] | None, typer.Option(help="A tier of its plan, as upstream names it; repeat.")] = None,
     cycle_anchor_day: Annotated[int, typer.Option(min=1, max=31, help="The day on which billing cycles start.")] = 1,
     insights_url: Annotated[str | None, typer.Option(help="Upstream's GraphQL address, if not the default.")] = None,
+    rate_card: Annotated[str | None, typer.Option(help="The rate card that its reports are priced by.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a project. No secret is ever taken from the command line itself, which other users of the machine can read."""
@@ -52,6 +53,7 @@ def add(
         basis=basis,
         cross_check=cross_check,
         cycle_anchor_day=cycle_anchor_day,
+        rate_card_id=rate_card,
         **({"tier_plan": tier} if tier else {}),
     )
     opened = service()
@@ -79,8 +81,8 @@ def list_projects(as_json: AsJson = False) -> None:
     if as_json:
         write_json(found)
     else:
-        rows = [(it.project_id, it.name, it.basis, it.cross_check, it.cycle_anchor_day) for it in found]
-        write_table(("project", "name", "basis", "cross-check", "cycle starts on"), rows)
+        rows = [(it.project_id, it.name, it.basis, it.cross_check, it.cycle_anchor_day, it.rate_card_id) for it in found]
+        write_table(("project", "name", "basis", "cross-check", "cycle starts on", "rate card"), rows)
 
 
 @app.command("import")

@@ -9,8 +9,9 @@ from typing import Any
 from sqlmodel import Session, select
 
 from app.auth import Vault
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, InvalidRequest, NotFound
 from app.insights.tokens import Credentials, OpenTokCredentials, VonageCredentials
+from app.store import rate_cards
 from app.store.paging import Page, page
 from app.store.tables import ProjectRow, add_missing
 from billing.errors import InvalidSetting
@@ -23,7 +24,10 @@ MAX_TOLERANCE = Tolerance(minutes=1_000_000_000, relative=Decimal("0.1"))
 
 @dataclass(frozen=True)
 class Project:
-    """A project and its terms. Raises InvalidSetting for one out of its range; `credentials` stays out of its repr."""
+    """A project and its terms. Raises InvalidSetting for one out of its range; `credentials` stays out of its repr.
+
+    `rate_card_id` is what the vendor charges, and `customer_id` whose the project is: `app.store.ownership` changes it.
+    """
 
     project_id: str
     name: str
@@ -35,6 +39,8 @@ class Project:
     plan: TierPlan = KNOWN_PLANS[0]
     cycle_anchor_day: int = 1
     tolerance: Tolerance = field(default_factory=Tolerance)
+    rate_card_id: str | None = None
+    customer_id: str | None = None
 
     def __post_init__(self) -> None:
         if self.credentials.project_id != self.project_id:
@@ -58,7 +64,8 @@ class Project:
 
 
 def create(session: Session, vault: Vault, project: Project) -> Project:
-    """Keep a new project. Raises Conflict if it is there already."""
+    """Keep a new project. Raises Conflict if it is there already, InvalidRequest for a rate card that it cannot have."""
+    _require_card(session, project)
     if not add_missing(session, _row(vault, project)):
         raise Conflict(f"The project {project.project_id} is there already.")
     return project
@@ -70,9 +77,10 @@ def get(session: Session, vault: Vault, project_id: str) -> Project:
 
 
 def update(session: Session, vault: Vault, project_id: str, **changes: Any) -> Project:
-    """Change some of its fields; reports that exist stay as they are. Raises NotFound or InvalidSetting."""
+    """Change some of its fields; reports that exist stay as they are. Raises NotFound, InvalidSetting or InvalidRequest."""
     row = session.get(ProjectRow, project_id, with_for_update={"key_share": True})  # two changes at once follow each other
     project = replace(_value(vault, _found(row, project_id)), **changes)
+    _require_card(session, project)
     session.merge(_row(vault, project))
     session.flush()
     return project
@@ -84,6 +92,22 @@ def list_page(session: Session, vault: Vault, *, limit: int, cursor: str | None 
         session, select(ProjectRow), ProjectRow.created_at, ProjectRow.project_id, limit=limit, cursor=cursor
     )
     return Page([_value(vault, row) for row in rows], next_cursor)
+
+
+def _require_card(session: Session, project: Project) -> None:
+    """Refuse a rate card that is not there, or that has no version for the tiers of which the reports of the project speak."""
+    if project.rate_card_id is None:
+        return
+    try:
+        versions = rate_cards.history(session, project.rate_card_id).versions
+    except NotFound as error:
+        raise InvalidRequest(error.message, pointer="/rate_card_id", expected="the id of a published rate card") from None
+    if project.plan not in [card.plan for card in versions]:
+        raise InvalidRequest(
+            f"The rate card {project.rate_card_id} prices other tiers than the project's tier_plan.",
+            pointer="/rate_card_id",
+            expected=f"a rate card whose tier_plan is {', '.join(project.plan.fields)}",
+        )
 
 
 def _found(row: ProjectRow | None, project_id: str) -> ProjectRow:
@@ -106,6 +130,8 @@ def _value(vault: Vault, row: ProjectRow) -> Project:
         plan=TierPlan.of(row.tier_plan),
         cycle_anchor_day=row.cycle_anchor_day,
         tolerance=Tolerance(row.tolerance_minutes, row.tolerance_relative),
+        rate_card_id=row.rate_card_id,
+        customer_id=row.customer_id,
     )
 
 
@@ -126,5 +152,7 @@ def _row(vault: Vault, project: Project) -> ProjectRow:
         cycle_anchor_day=project.cycle_anchor_day,
         tolerance_minutes=project.tolerance.minutes,
         tolerance_relative=project.tolerance.relative,
+        rate_card_id=project.rate_card_id,
+        customer_id=project.customer_id,
         created_at=project.created_at,
     )

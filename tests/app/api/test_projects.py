@@ -34,6 +34,8 @@ REFUSED: list[tuple[dict, str]] = [
     ({"credentials": {"kind": "vonage", "secret": "x"}}, "/credentials/application_id"),
     ({"credentials": {"kind": "opentok", "secret": "", "vonage": 1}}, "/credentials/secret"),
     ({"credentials": {"kind": "other"}}, "/credentials"),
+    ({"rate_card_id": "none"}, "/rate_card_id"),
+    ({"rate_card_id": "no id"}, "/rate_card_id"),
 ]
 
 
@@ -57,6 +59,7 @@ def test_a_new_project_has_the_defaults_of_the_contract(client: TestClient, new_
         "tier_plan": PLAN,
         "cycle_anchor_day": 1,
         "tolerance": {"minutes": "0.010000", "relative": "0.000001"},
+        "rate_card_id": None,
     }
     assert client.get(response.headers["location"]).json() == response.json()
 

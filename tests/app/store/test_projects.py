@@ -14,12 +14,13 @@ from app.auth import Vault
 from app.db import transaction
 from app.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from app.insights.tokens import Credentials, OpenTokCredentials, VonageCredentials
-from app.store import projects
+from app.store import projects, rate_cards
 from app.store.projects import Project
 from billing.errors import InvalidSetting
 from billing.model import Basis, ProjectTerms, Tolerance
-from billing.tiers import KNOWN_PLANS
+from billing.tiers import KNOWN_PLANS, TierPlan
 from tests.app.conftest import NOW
+from tests.app.store.test_rate_cards import terms
 
 VAULT = Vault("Zk3vQ9tLx7RbN2mWc8YdH5sJf1GpA6uE")
 OPENTOK = OpenTokCredentials("100", "s3cret-of-100")
@@ -97,6 +98,21 @@ def test_a_change_changes_that_and_nothing_else(engine: Engine) -> None:
     assert changed == replace(made, name="New", credentials=VONAGE)
     with transaction(engine, read_only=True) as session:
         assert projects.get(session, VAULT, "100") == changed
+
+
+def test_a_rate_card_must_be_there_and_price_the_projects_tiers(engine: Engine) -> None:
+    with transaction(engine) as session:
+        made = projects.create(session, VAULT, _project(plan=TierPlan.of(["from1PlusPublishers"])))
+        rate_cards.publish(session, terms(id="list"), NOW)
+        assert projects.update(session, VAULT, "100", rate_card_id="list") == replace(made, rate_card_id="list")
+        for wrong, why in (({"rate_card_id": "none"}, "no rate card none"), ({"plan": KNOWN_PLANS[0]}, "other tiers")):
+            with pytest.raises(InvalidRequest, match=why) as refused:
+                projects.update(session, VAULT, "100", **wrong)
+            assert refused.value.pointer == "/rate_card_id"
+        with pytest.raises(InvalidRequest, match="other tiers"):
+            projects.create(session, VAULT, _project("200", rate_card_id="list"))
+        assert projects.get(session, VAULT, "100").rate_card_id == "list"
+        assert projects.update(session, VAULT, "100", plan=KNOWN_PLANS[0], rate_card_id=None).rate_card_id is None
 
 
 def test_two_changes_at_once_both_hold(engine: Engine) -> None:
