@@ -9,7 +9,11 @@
     ├── InvalidSetting           a project's setting out of its range
     ├── InvalidMoney             an amount, a price or a currency that cannot be used
     ├── InvalidRateCard          a rate card that says too little, too much, or two things at once
-    └── NoRateCard               a billing day or a kind of usage that no rate card prices
+    ├── NoRateCard               a billing day or a kind of usage that no rate card prices
+    ├── NotInvoiceable           a period that may not be invoiced as it is
+    ├── InvalidNote              a credit or debit note that cannot be made
+    ├── InvalidTransition        a status that may not follow the one a document has
+    └── TooLargeToPrint          a document of more rows than a PDF should have
 
 Findings about usage are not errors: they are `Discrepancy` values.
 """
@@ -63,3 +67,19 @@ class InvalidRateCard(BillingError):
 
 class NoRateCard(BillingError):
     """A billing day or a kind of usage that no rate card prices."""
+
+
+class NotInvoiceable(BillingError):
+    """A period that may not be invoiced as it is: a verdict without an override, or another currency."""
+
+
+class InvalidNote(BillingError):
+    """A credit or debit note that cannot be made, such as one that gives back more than is left."""
+
+
+class InvalidTransition(BillingError):
+    """A status that may not follow the one a document has."""
+
+
+class TooLargeToPrint(BillingError):
+    """A document of more rows than a PDF should have: CSV and XLSX hold them all."""
