@@ -7,7 +7,9 @@
     ├── MissingScope              the API key is good, but not for this
     ├── NotFound                  no such thing here
     ├── Conflict                  it is there already, or in a state that forbids this
-    │   └── IdempotencyInFlight   the first request with this key has not been answered yet
+    │   ├── IdempotencyInFlight   the first request with this key has not been answered yet
+    │   └── StaleVersion          somebody else changed it since it was read
+    ├── FourEyes                  somebody else has to do this
     └── Unavailable               the service cannot do it now; trying again later may help
 
     Interrupted                   no refusal: the process stops, and nobody waits any longer
@@ -64,6 +66,14 @@ class Conflict(ReckonerError):
 
 class IdempotencyInFlight(Conflict):
     """The first request with this Idempotency-Key has not been answered yet."""
+
+
+class StaleVersion(Conflict):
+    """Somebody else changed it since the caller read it."""
+
+
+class FourEyes(ReckonerError):
+    """Whoever made it may not do this: a second person has to."""
 
 
 class Unavailable(ReckonerError):

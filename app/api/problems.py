@@ -65,6 +65,7 @@ _STATUS: Mapping[type[Exception], int] = {
     errors.InvalidRequest: 422,
     errors.Unauthenticated: 401,
     errors.MissingScope: 403,
+    errors.FourEyes: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Unavailable: 503,

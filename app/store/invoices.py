@@ -1,0 +1,140 @@
+"""Invoices and notes: documents with a status, written by one at a time, numbered without a gap once they are finalized."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import update
+from sqlalchemy.orm import defer
+from sqlmodel import Session, col, select
+
+from app.errors import NotFound
+from app.store.money_tables import Invoice, NumberCounter
+from app.store.paging import Page, page
+from app.store.tables import add_missing
+from app.store.versions import require_version
+from billing.invoice import Envelope, Kind, Status, digest
+from billing.invoice import document as whole
+
+LIVING = (Status.DRAFT, Status.APPROVED, Status.FINALIZED)
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def create(session: Session, core: Mapping[str, Any], *, actor: str, now: datetime) -> Invoice:
+    """Keep a new draft, whose core says whose it is and for which period. Raises IntegrityError for a second living invoice."""
+    corrected = core["corrects"]
+    invoice = Invoice(
+        id=f"inv_{uuid4().hex[:24]}",
+        kind=core["kind"],
+        customer_id=core["customer_id"],
+        entity_id=core["entity"]["id"],
+        first_day=date.fromisoformat(core["period"]["first_day"]),
+        last_day=date.fromisoformat(core["period"]["last_day"]),
+        status=Status.DRAFT,
+        version=1,
+        corrects=corrected["id"] if corrected else None,
+        created_by=actor,
+        created_at=now,
+        changed_at=now,
+        **_said(core),
+    )
+    session.add(invoice)
+    session.flush()
+    return invoice
+
+
+def get(session: Session, invoice_id: str) -> Invoice:
+    """The invoice of that id. Raises NotFound."""
+    return _found(session.get(Invoice, invoice_id), invoice_id)
+
+
+def lock(session: Session, invoice_id: str, expected_version: int | None = None) -> Invoice:
+    """The invoice of that id, which nobody else changes until this transaction ends. Raises NotFound or StaleVersion."""
+    row = session.get(Invoice, invoice_id, with_for_update={"key_share": True}, populate_existing=True)
+    invoice = _found(row, invoice_id)
+    require_version(f"The invoice {invoice_id}", invoice.version, expected_version)
+    return invoice
+
+
+def change(
+    session: Session, invoice: Invoice, *, now: datetime, core: Mapping[str, Any] | None = None, **changes: Any
+) -> Invoice:
+    """Write a locked invoice: other columns, and another core where one is given."""
+    said = {} if core is None else _said(core)
+    invoice.sqlmodel_update({**changes, **said, "version": invoice.version + 1, "changed_at": now})
+    session.add(invoice)
+    session.flush()
+    return invoice
+
+
+def take_number(session: Session, entity_id: str, prefix: str, year: int) -> str:
+    """The next number of a legal entity's year, such as `ACME-2026-00001`.
+
+    Everybody else who wants one waits until this transaction ends, and gets the same number if it fails: so no gap.
+    """
+    add_missing(session, NumberCounter(entity_id=entity_id, year=year, last=0))
+    mine = (col(NumberCounter.entity_id) == entity_id, col(NumberCounter.year) == year)
+    counted = update(NumberCounter).where(*mine).values(last=NumberCounter.last + 1).returning(col(NumberCounter.last))
+    last = session.connection().execute(counted).scalar_one()
+    return f"{prefix}-{year}-{last:05}"
+
+
+def core_of(invoice: Invoice) -> dict[str, Any]:
+    """The core of its document."""
+    core: dict[str, Any] = msgspec.json.decode(invoice.body)
+    return core
+
+
+def document(invoice: Invoice) -> bytes:
+    """The document as it is served: its core, with the status, number and version of now."""
+    return whole(core_of(invoice), Envelope(invoice.id, invoice.number, Status(invoice.status), invoice.version))
+
+
+def living(session: Session, customer_id: str, first_day: date, last_day: date) -> Sequence[Invoice]:
+    """A customer's invoices, neither void nor credited in full, with one of these billing days; no notes."""
+    return session.exec(
+        select(Invoice)
+        .where(
+            Invoice.customer_id == customer_id,
+            Invoice.kind == Kind.INVOICE,
+            col(Invoice.status).in_(LIVING),
+            Invoice.first_day <= last_day,
+            Invoice.last_day >= first_day,
+        )
+        .order_by(col(Invoice.first_day))
+    ).all()
+
+
+def notes_of(session: Session, invoice_id: str) -> Sequence[Invoice]:
+    """The notes that correct an invoice, void ones left out, oldest first."""
+    statement = select(Invoice).where(Invoice.corrects == invoice_id, Invoice.status != Status.VOID)
+    return session.exec(statement.order_by(col(Invoice.created_at), col(Invoice.id))).all()
+
+
+def list_page(
+    session: Session,
+    *,
+    customer_id: str | None = None,
+    status: str | None = None,
+    kind: str | None = None,
+    limit: int,
+    cursor: str | None = None,
+) -> Page[Invoice]:
+    """Invoices and notes, newest first, without their bodies. Raises InvalidRequest for a cursor that is none."""
+    statement = select(Invoice).options(defer(Invoice.body, raiseload=True))  # type: ignore[arg-type]  # a column at run time
+    for column, value in ((Invoice.customer_id, customer_id), (Invoice.status, status), (Invoice.kind, kind)):
+        if value is not None:
+            statement = statement.where(column == value)
+    return page(session, statement, Invoice.created_at, Invoice.id, limit=limit, cursor=cursor)
+
+
+def _found(invoice: Invoice | None, invoice_id: str) -> Invoice:
+    if invoice is None:
+        raise NotFound(f"There is no invoice {invoice_id}.")
+    return invoice
+
+
+def _said(core: Mapping[str, Any]) -> dict[str, Any]:
+    return {"body": _encoder.encode(core), "sha256": digest(core)}
