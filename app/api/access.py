@@ -5,7 +5,7 @@ from email.message import Message
 from hashlib import sha256
 from typing import Annotated, Any
 
-from fastapi import Request, Response, Security
+from fastapi import Depends, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
@@ -36,7 +36,18 @@ def _service(scopes: SecurityScopes, request: Request, _: Annotated[object, Secu
 Reads = Annotated[Service, Security(_service, scopes=["read"])]
 Collects = Annotated[Service, Security(_service, scopes=["collect"])]
 Reconciles = Annotated[Service, Security(_service, scopes=["reconcile"])]
+Invoices = Annotated[Service, Security(_service, scopes=["invoice"])]
 Administers = Annotated[Service, Security(_service, scopes=["admin"])]
+
+
+def _actor(request: Request) -> str:
+    """Names alone would not tell two keys apart, and an id alone tells a reader of the audit log nothing."""
+    key: ApiKey = request.state.key
+    return f"{key.name} ({key.id})"
+
+
+Actor = Annotated[str, Depends(_actor)]
+"""Who calls, for the audit log: the API key's name and id."""
 
 
 class Operation(APIRoute):
@@ -54,7 +65,7 @@ class Operation(APIRoute):
         async def operate(request: Request) -> Response:
             request.state.key = await run_in_threadpool(_authenticate, request)
             _require_known_parameters(request)
-            if request.method in ("POST", "PATCH") and not _is_json(request):
+            if request.method in ("POST", "PUT", "PATCH") and not _is_json(request):
                 raise HTTPException(415)
             key = request.headers.get("idempotency-key")
             if request.method != "POST" or key is None:
