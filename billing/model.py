@@ -1,14 +1,14 @@
 """What a reconciliation is made of: the project's terms, the evidence, and the lines of the answer."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from billing.attribution import Tiers
 from billing.coverage import Coverage, DailyReading, DailyStatus
-from billing.discrepancy import Discrepancy
+from billing.discrepancy import Code, Discrepancy
 from billing.facts import MeetingDay, MeetingDetail, Observation
 from billing.period import AlignedPeriod
 from billing.tiers import TierPlan
@@ -73,7 +73,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class DayLine:
-    """One billing day: both levels in micro-minutes by tier, and what each is worth; None is an unknown figure."""
+    """One billing day: both levels in micro-minutes by tier, and what each is worth; None is an unknown figure.
+
+    `usage` is every other kind of usage, and `observation_id` the reading that the project level rests on.
+    """
 
     day: date
     project_level: Tiers | None
@@ -81,6 +84,8 @@ class DayLine:
     meeting_level: Tiers | None
     meeting_coverage: Coverage
     gaps: Sequence[str]
+    usage: Mapping[str, int] = field(default_factory=dict)
+    observation_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,17 @@ class BridgeLine:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What one cause accounts for on one day, signed micro-minutes by tier."""
+
+    code: Code
+    day: date
+    minutes: Tiers
+
+
+@dataclass(frozen=True)
 class Reconciliation:
-    """A period reconciled: everything that a report says but its name."""
+    """A period reconciled: everything that a report says but its name and the money. `causes` are the residual's, by day."""
 
     aligned: AlignedPeriod
     terms: ProjectTerms
@@ -102,6 +116,7 @@ class Reconciliation:
     explained: Decimal
     totals: Mapping[str, Tiers]
     bridge: Sequence[BridgeLine]
+    causes: Sequence[Part]
     days: Sequence[DayLine]
     discrepancies: Sequence[Discrepancy]
     observations: Sequence[Observation]

@@ -42,7 +42,8 @@ LARGEST = Decimal(10) ** 15
 """An amount, price or quantity of outside input must be less than this."""
 
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,20})(?:\.([0-9]{1,20}))?")
-_WIDE = Context(prec=80)
+WIDE = Context(prec=80)
+"""For a division that is rounded next: 80 digits lose nothing that could change the rounding."""
 
 
 def decimal_of(value: object, pointer: str = "", *, places: int = 12, negative: bool = False) -> Decimal:
@@ -71,7 +72,7 @@ def rounded(value: Decimal, places: int, mode: str = "half_up") -> Decimal:
     >>> rounded(Decimal("2.005"), 2), rounded(Decimal("-2.5"), 0, "half_even")
     (Decimal('2.01'), Decimal('-2'))
     """
-    result = value.quantize(Decimal(1).scaleb(-places), ROUNDING[mode], _WIDE)
+    result = value.quantize(Decimal(1).scaleb(-places), ROUNDING[mode], WIDE)
     return result or abs(result)
 
 
@@ -131,7 +132,7 @@ class Currency:
         """
         units = int(self.round(total) / self.minor)
         scale = max((-int(weight.as_tuple().exponent) for weight in weights), default=0)
-        whole = [int(abs(weight).scaleb(max(scale, 0), _WIDE)) for weight in weights]
+        whole = [int(abs(weight).scaleb(max(scale, 0), WIDE)) for weight in weights]
         if not any(whole):
             whole = [1, *(0 for _ in weights[1:])]
         sign = -1 if units < 0 else 1

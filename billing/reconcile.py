@@ -76,6 +76,7 @@ def reconcile(aligned: AlignedPeriod, terms: ProjectTerms, evidence: Evidence) -
         explained=residual.explained_ratio,
         totals=totals,
         bridge=_bridge(level, residual, project) if terms.cross_check else [BridgeLine("project_level", project, True)],
+        causes=residual.parts,
         days=days,
         discrepancies=found,
         observations=sorted(observations, key=lambda it: (it.day, it.kind, it.observed_at, it.id)),
@@ -124,6 +125,8 @@ def _days(
                 _tiers(level.days[index]) if terms.cross_check else None,
                 Coverage.UNCHECKED if not terms.cross_check else Coverage.INCOMPLETE if gaps else Coverage.COMPLETE,
                 gaps,
+                value.usage if value else {},
+                reading.observation.id if reading else None,
             )
         )
     return lines

@@ -5,7 +5,8 @@ space, in UTF-8; `sha256` is of the core. So the same observations and the same 
 compute it again from the document alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from billing.amounts import Amounts
 from billing.attribution import Tiers
 from billing.discrepancy import Discrepancy
 from billing.facts import Observation
@@ -34,8 +36,9 @@ class Envelope:
     created_at: datetime
 
 
-def build(reconciliation: Reconciliation) -> bytes:
-    """The core of the report: the same reconciliation always gives the same bytes."""
+def build(reconciliation: Reconciliation, amounts: Amounts | None = None) -> bytes:
+    """The core of the report, with the money where there is a rate card: the same input always gives the same bytes."""
+    money = amounts or Amounts("", (), None, [None] * len(reconciliation.bridge), [None] * len(reconciliation.discrepancies))
     terms, plan = reconciliation.terms, reconciliation.terms.plan.fields
     return _encoder.encode(
         {
@@ -56,9 +59,15 @@ def build(reconciliation: Reconciliation) -> bytes:
             "verdict": reconciliation.verdict,
             "explained_ratio": format(reconciliation.explained, "f"),
             "totals": {level: _minutes(plan, value) for level, value in reconciliation.totals.items()},
-            "bridge": [_bridge_line(plan, line) for line in reconciliation.bridge],
+            "currency": money.currency,
+            "rate_card": {"id": money.card_id, "versions": list(money.versions), "problem": money.problem} if amounts else None,
+            "usage": _kinds(_added(line.usage for line in reconciliation.days)),
+            "bridge": [_bridge_line(plan, *each) for each in zip(reconciliation.bridge, money.bridge, strict=True)],
             "days": [_day(plan, line) for line in reconciliation.days],
-            "discrepancies": [_discrepancy(it, terms) for it in reconciliation.discrepancies],
+            "discrepancies": [
+                _discrepancy(it, terms, amount)
+                for it, amount in zip(reconciliation.discrepancies, money.discrepancies, strict=True)
+            ],
             "observations": [_observation(it) for it in reconciliation.observations],
         }
     )
@@ -114,13 +123,24 @@ def _minutes(plan: Sequence[str], value: Tiers | None) -> dict[str, str]:
     return {} if value is None else {field: format_minutes(minutes) for field, minutes in zip(plan, value, strict=True)}
 
 
-def _bridge_line(plan: Sequence[str], line: BridgeLine) -> Mapping[str, Any]:
+def _kinds(usage: Mapping[str, int]) -> dict[str, str]:
+    return {kind: format_minutes(micro) for kind, micro in usage.items()}
+
+
+def _added(usages: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    total = Counter[str]()
+    for usage in usages:
+        total.update(usage)
+    return total
+
+
+def _bridge_line(plan: Sequence[str], line: BridgeLine, amount: str | None) -> Mapping[str, Any]:
     return {
         "step": line.step,
         "subtotal": line.subtotal,
         "minutes": _minutes(plan, line.minutes),
         "total": format_minutes(sum(line.minutes)),
-        "amount": None,
+        "amount": amount,
     }
 
 
@@ -137,10 +157,12 @@ def _day(plan: Sequence[str], line: DayLine) -> Mapping[str, Any]:
         "meeting_coverage": line.meeting_coverage,
         "gaps": list(line.gaps),
         "difference": _minutes(plan, difference),
+        "usage": _kinds(line.usage),
+        "observation_id": line.observation_id,
     }
 
 
-def _discrepancy(found: Discrepancy, terms: ProjectTerms) -> Mapping[str, Any]:
+def _discrepancy(found: Discrepancy, terms: ProjectTerms, amount: str | None) -> Mapping[str, Any]:
     fingerprint = found.fingerprint(terms.project_id)
     return {
         "id": discrepancy_id(fingerprint),
@@ -150,7 +172,7 @@ def _discrepancy(found: Discrepancy, terms: ProjectTerms) -> Mapping[str, Any]:
         "status": "open",
         "minutes": {field: format_minutes(value) for field, value in found.minutes.items()},
         "total": format_minutes(found.total),
-        "amount": None,
+        "amount": amount,
         "days": [str(day) for day in found.days],
         "sessions": list(found.sessions),
         "summary": found.summary,

@@ -12,7 +12,7 @@ from decimal import ROUND_DOWN, Decimal
 from billing.attribution import Tiers
 from billing.coverage import Coverage, DailyReading, DailyStatus, by_day
 from billing.discrepancy import Code
-from billing.model import DayLine, ProjectTerms
+from billing.model import DayLine, Part, ProjectTerms
 from billing.tiers import TierPlan
 
 
@@ -23,15 +23,6 @@ class Cell:
     difference: int
     tolerance: int
     attribution_error: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one cause accounts for on one day, signed micro-minutes by tier."""
-
-    code: Code
-    day: date
-    minutes: Tiers
 
 
 @dataclass(frozen=True)
