@@ -6,12 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, or_, select
 
 from app.auth import Vault
 from app.errors import Conflict, InvalidRequest, NotFound
 from app.insights.tokens import Credentials, OpenTokCredentials, VonageCredentials
 from app.store import rate_cards
+from app.store.money_tables import CustomerRow
 from app.store.paging import Page, page
 from app.store.tables import ProjectRow, add_missing
 from billing.errors import InvalidSetting
@@ -92,6 +93,15 @@ def list_page(session: Session, vault: Vault, *, limit: int, cursor: str | None 
         session, select(ProjectRow), ProjectRow.created_at, ProjectRow.project_id, limit=limit, cursor=cursor
     )
     return Page([_value(vault, row) for row in rows], next_cursor)
+
+
+def rate_cards_of(session: Session, priced_by: str | None = None) -> dict[str, str | None]:
+    """Each project's rate card, by project; with `priced_by` only of those whose card, or whose customer's card, that is."""
+    statement = select(ProjectRow.project_id, ProjectRow.rate_card_id)
+    if priced_by is not None:
+        customers = select(CustomerRow.id).where(CustomerRow.rate_card_id == priced_by)
+        statement = statement.where(or_(col(ProjectRow.rate_card_id) == priced_by, col(ProjectRow.customer_id).in_(customers)))
+    return dict(session.exec(statement).all())
 
 
 def _require_card(session: Session, project: Project) -> None:

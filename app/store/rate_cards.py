@@ -11,7 +11,8 @@ import msgspec
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select, tuple_
 
-from app.errors import Conflict, InvalidRequest, NotFound
+from app.errors import Conflict, InvalidRequest, NotFound, StaleVersion
+from app.store import audit
 from app.store.money_tables import RateCardRow
 from app.store.paging import Page, page
 from app.store.tables import add_missing
@@ -22,18 +23,18 @@ ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
-def publish(session: Session, document: object, now: datetime, card_id: str | None = None) -> RateCard:
-    """Keep a document as the next version of a rate card, from `now` (zone-aware) on for good.
+def publish(session: Session, document: object, now: datetime, card_id: str | None = None, *, actor: str) -> RateCard:
+    """Keep a document as the next version of a rate card, from `now` (zone-aware) on for good; `actor` is for the audit log.
 
     The card is that of `card_id`, which must be there, or else the one that the document's `id` names, which may be new; a
     document without an id is a new card. A document that states a `version` was made from that one, or is to be it: it is
-    refused where another was published meanwhile. One that says what the newest version says is that version.
+    refused where another was published meanwhile. One that says what the newest version says is that version, and nothing new.
 
-    Raises BillingError with the path of what is wrong in it, InvalidRequest, NotFound or Conflict; then nothing is kept.
+    Raises BillingError with the path of what is wrong in it, InvalidRequest, NotFound, StaleVersion or Conflict: nothing is kept.
     """
     terms = parse(document)
     assert isinstance(document, Mapping)  # or it had not been parsed
-    name = _identity(document.get("id"), card_id)
+    name = identity(document.get("id"), card_id)
     newest = _newest(session, name)
     if newest is None and card_id is not None:
         raise _missing(card_id)
@@ -41,7 +42,9 @@ def publish(session: Session, document: object, now: datetime, card_id: str | No
     if newest and _body(replace(terms, id=name, version=newest.version)) == newest.body:
         return _card(newest)
     if (stated := document.get("version")) is not None and str(stated) not in (str(version - 1), str(version)):
-        raise Conflict(f"This would be version {version} of the rate card {name}, but the document is of {str(stated)[:20]!r}.")
+        raise StaleVersion(
+            f"This would be version {version} of the rate card {name}, and the document is of {str(stated)[:20]!r}: read it again."
+        )
     card = replace(terms, id=name, version=version)
     row = RateCardRow(
         id=name,
@@ -56,7 +59,21 @@ def publish(session: Session, document: object, now: datetime, card_id: str | No
     )
     if not add_missing(session, row):
         raise Conflict(f"Another version of the rate card {name} was published at the same moment.")
+    detail = {"version": version, "sha256": row.sha256}
+    audit.record(session, at=now, actor=actor, action="rate_card.published", subject=name, detail=detail)
     return card
+
+
+def identity(stated: object, card_id: str | None) -> str:
+    """The id of the card that a document is about: `card_id`, the one that it states, or a new one. Raises InvalidRequest."""
+    if stated is None:
+        return card_id or f"rc_{uuid4().hex[:24]}"
+    if not isinstance(stated, str) or not re.fullmatch(ID, stated):
+        expected = "1 to 64 letters, digits, '_' and '-', or none: then it gets one"
+        raise InvalidRequest("This is no id of a rate card.", pointer="/id", expected=expected)
+    if card_id not in (None, stated):
+        raise InvalidRequest(f"The document is another rate card's: {stated}.", pointer="/id", expected=f"{card_id}, or no id")
+    return stated
 
 
 def get(session: Session, card_id: str, version: int | None = None) -> RateCard:
@@ -110,17 +127,6 @@ def check(session: Session) -> Iterator[str]:
     for row in session.exec(select(RateCardRow).order_by(col(RateCardRow.id), col(RateCardRow.version))):
         if sha256(row.body).hexdigest() != row.sha256:
             yield f"The rate card {row.id}, version {row.version}, does not say what its hash says."
-
-
-def _identity(stated: object, card_id: str | None) -> str:
-    if stated is None:
-        return card_id or f"rc_{uuid4().hex[:24]}"
-    if not isinstance(stated, str) or not re.fullmatch(ID, stated):
-        expected = "1 to 64 letters, digits, '_' and '-', or none: then it gets one"
-        raise InvalidRequest("This is no id of a rate card.", pointer="/id", expected=expected)
-    if card_id not in (None, stated):
-        raise InvalidRequest(f"The document is another rate card's: {stated}.", pointer="/id", expected=f"{card_id}, or no id")
-    return stated
 
 
 def _newest(session: Session, card_id: str) -> RateCardRow | None:

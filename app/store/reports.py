@@ -5,13 +5,14 @@ from datetime import date, datetime
 from hashlib import sha256
 
 import msgspec
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import aliased, defer
 from sqlmodel import Session, col, select
 
 from app.errors import NotFound
 from app.store import discrepancies
 from app.store.paging import Page, page
 from app.store.tables import ProjectRow, Report
+from billing.period import BillingPeriod
 from billing.report import Envelope, digest, document
 
 
@@ -58,6 +59,20 @@ def find(session: Session, project_id: str, first_day: date, last_day: date) -> 
         .order_by(col(Report.version).desc())
         .limit(1)
     ).first()
+
+
+def newest(
+    session: Session, project_ids: Sequence[str], period: BillingPeriod | None = None, *, limit: int | None = None
+) -> Sequence[Report]:
+    """The newest version of every report of these projects, or of those inside a period, the last days first."""
+    later = aliased(Report)
+    statement = select(Report).where(
+        col(Report.project_id).in_(project_ids), ~select(later.id).where(later.supersedes == Report.id).exists()
+    )
+    if period is not None:
+        statement = statement.where(Report.first_day >= period.first_day, Report.last_day <= period.last_day)
+    order = (col(Report.last_day).desc(), col(Report.first_day).desc(), col(Report.project_id))
+    return session.exec(statement.order_by(*order).limit(limit)).all()
 
 
 def get(session: Session, report_id: str) -> Report:

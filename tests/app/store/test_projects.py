@@ -103,7 +103,7 @@ def test_a_change_changes_that_and_nothing_else(engine: Engine) -> None:
 def test_a_rate_card_must_be_there_and_price_the_projects_tiers(engine: Engine) -> None:
     with transaction(engine) as session:
         made = projects.create(session, VAULT, _project(plan=TierPlan.of(["from1PlusPublishers"])))
-        rate_cards.publish(session, terms(id="list"), NOW)
+        rate_cards.publish(session, terms(id="list"), NOW, actor="cli")
         assert projects.update(session, VAULT, "100", rate_card_id="list") == replace(made, rate_card_id="list")
         for wrong, why in (({"rate_card_id": "none"}, "no rate card none"), ({"plan": KNOWN_PLANS[0]}, "other tiers")):
             with pytest.raises(InvalidRequest, match=why) as refused:

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from app.db import transaction
-from app.errors import Conflict, InvalidRequest, NotFound
-from app.store import rate_cards
+from app.errors import Conflict, InvalidRequest, NotFound, StaleVersion
+from app.store import audit, rate_cards
 from billing.errors import BillingError
 from billing.ratecard import RateCard
 from billing.ratecard_file import dump, load_text
@@ -36,7 +36,7 @@ def terms(**changes: Any) -> dict[str, Any]:
 
 def publish(engine: Engine, document: object, **where: Any) -> RateCard:
     with transaction(engine) as session:
-        return rate_cards.publish(session, document, NOW, **where)
+        return rate_cards.publish(session, document, NOW, actor="cli", **where)
 
 
 @on_one_database
@@ -94,11 +94,22 @@ def test_the_same_again_is_the_version_that_is_there(engine: Engine) -> None:
 def test_a_document_of_a_version_that_is_not_the_newest_any_more_is_stale(engine: Engine) -> None:
     read = dump(publish(engine, terms(id="list")))
     assert publish(engine, read | {"note": "Ada's"}).version == 2
-    with pytest.raises(Conflict, match="version 3 of the rate card list, but the document is of '1'"):
+    with pytest.raises(StaleVersion, match="version 3 of the rate card list, and the document is of '1'"):
         publish(engine, read | {"note": "Ben's"})
     assert publish(engine, terms(id="list", version="3")).version == 3, "it may also state which one it is to be"
-    with pytest.raises(Conflict, match="version 1"):
+    with pytest.raises(StaleVersion, match="version 1"):
         publish(engine, terms(id="lsit", version=3))
+
+
+def test_who_published_which_version_is_in_the_audit_log(engine: Engine) -> None:
+    for _ in range(2):
+        publish(engine, terms(id="list"))
+    with transaction(engine, read_only=True) as session:
+        entries = audit.list_page(session, subject="list", limit=10).items
+        assert [(it.actor, it.action, it.detail["version"], it.at) for it in entries] == [
+            ("cli", "rate_card.published", 1, NOW)
+        ]
+        assert entries[0].detail["sha256"] == rate_cards.find(session, "list").sha256
 
 
 def test_of_many_at_once_each_is_a_version_or_refused(engine: Engine) -> None:
@@ -156,8 +167,8 @@ def test_what_is_not_there_is_said_to_be_missing(engine: Engine) -> None:
 def test_a_list_shows_the_newest_version_of_each_card(engine: Engine) -> None:
     with transaction(engine) as session:
         for number in range(5):
-            rate_cards.publish(session, terms(id=f"card-{number}"), NOW + timedelta(seconds=number // 2))
-        rate_cards.publish(session, terms(id="card-0", note="Other"), NOW + timedelta(days=1))
+            rate_cards.publish(session, terms(id=f"card-{number}"), NOW + timedelta(seconds=number // 2), actor="cli")
+        rate_cards.publish(session, terms(id="card-0", note="Other"), NOW + timedelta(days=1), actor="cli")
     listed, cursor = [], None
     with transaction(engine, read_only=True) as session:
         while len(listed) < 10:
