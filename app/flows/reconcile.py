@@ -8,15 +8,17 @@ from sqlmodel import Session
 
 from app.clock import Clock
 from app.db import transaction
-from app.store import observations, reports
+from app.store import observations, rate_cards, reports
 from app.store.payloads import decode_daily, decode_details, decode_meetings
 from app.store.projects import Project
 from app.store.tables import Report
 from billing import report
+from billing.amounts import Amounts, amounts
 from billing.coverage import MEETING_RETENTION, DailyReading
 from billing.facts import Kind, MeetingDay, Observation
-from billing.model import Evidence
+from billing.model import Evidence, Reconciliation
 from billing.period import AlignedPeriod, BillingPeriod, microseconds
+from billing.ratecard import CardHistory, RateCard
 from billing.reconcile import reconcile as balance
 
 
@@ -40,7 +42,14 @@ def _core(engine: Engine, project: Project, aligned: AlignedPeriod, known_at: da
     terms = project.terms()
     with transaction(engine, read_only=True) as session:
         evidence = gather(session, _held(session, terms.project_id, aligned.period, known_at), as_of)
-        return report.build(balance(aligned, terms, evidence))
+        cards = rate_cards.history(session, project.rate_card_id).versions if project.rate_card_id else ()
+        reconciliation = balance(aligned, terms, evidence)
+        return report.build(reconciliation, priced(reconciliation, project.rate_card_id, cards))
+
+
+def priced(it: Reconciliation, card_id: str | None, cards: Sequence[RateCard]) -> Amounts | None:
+    """The money of a reconciliation at these versions of a rate card; None without a card."""
+    return amounts(it, card_id, CardHistory(cards)) if card_id else None
 
 
 def gather(session: Session, held: Iterable[Observation], as_of: datetime) -> Evidence:

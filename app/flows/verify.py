@@ -11,16 +11,17 @@ from sqlmodel import Session
 
 from app.db import transaction
 from app.errors import NotFound
-from app.flows.reconcile import gather
-from app.store import observations, reports
+from app.flows.reconcile import gather, priced
+from app.store import observations, rate_cards, reports
 from app.store.meeting_rows import PayloadError
 from app.store.payloads import content_hash
 from app.store.tables import Report
 from billing import report as made
 from billing.facts import Observation
 from billing.minutes import parse_minutes
-from billing.model import Basis, ProjectTerms, Tolerance
+from billing.model import Basis, ProjectTerms, Reconciliation, Tolerance
 from billing.period import resolve
+from billing.ratecard import RateCard
 from billing.reconcile import reconcile as balance
 from billing.tiers import TierPlan
 
@@ -67,10 +68,17 @@ def _report(session: Session, report: Report) -> list[str]:
         except NotFound as error:
             problems.append(f"{name} cannot be made again: {error.message}")
     problems += [f"{name}: {problem}" for it in held for problem in _payload(session, it.sha256)]
+    card, cards = content["rate_card"] or {"id": None, "versions": ()}, list[RateCard]()
+    for version in card["versions"]:
+        try:
+            cards.append(rate_cards.get(session, card["id"], version))
+        except NotFound as error:
+            problems.append(f"{name} cannot be priced again: {error.message}")
     if problems:
         return problems
 
-    again = _made_again(session, content, held, report.created_at)
+    reconciliation = _made_again(session, content, held, report.created_at)
+    again = made.build(reconciliation, priced(reconciliation, card["id"], cards))
     if again != core:
         other: dict[str, Any] = msgspec.json.decode(again)
         wrong = ", ".join(sorted(key for key in content if other[key] != content[key]))
@@ -83,9 +91,9 @@ def _report(session: Session, report: Report) -> list[str]:
     return []
 
 
-def _made_again(session: Session, content: dict[str, Any], held: Sequence[Observation], as_of: datetime) -> bytes:
-    """The core that these observations give on the terms that the report states."""
+def _made_again(session: Session, content: dict[str, Any], held: Sequence[Observation], as_of: datetime) -> Reconciliation:
+    """What these observations give on the terms that the report states."""
     tolerance = Tolerance(parse_minutes(content["tolerance"]["minutes"]), Decimal(content["tolerance"]["relative"]))
     plan = TierPlan.of(content["tier_plan"])
     terms = ProjectTerms(content["project_id"], Basis(content["basis"]), content["cross_check"], plan, tolerance)
-    return made.build(balance(resolve(content["period"]["requested"]), terms, gather(session, held, as_of)))
+    return balance(resolve(content["period"]["requested"]), terms, gather(session, held, as_of))
