@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 REPORT_COLUMNS = tuple(
@@ -69,6 +70,15 @@ def safe(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) and not _FIGURE.fullmatch(text) else text
 
 
+def negated(amount: str) -> str:
+    """The amount with the other sign.
+
+    >>> negated("5.00"), negated("-5.00"), negated("0.00")
+    ('-5.00', '5.00', '0.00')
+    """
+    return format(-Decimal(amount), "f")
+
+
 def _report_rows(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"section": "report", "item": "verdict", "text": report["verdict"]}
     for line in report["bridge"]:
@@ -113,9 +123,9 @@ def _invoice_rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "observations": " ".join(line["observations"]),
         }
     for discount in document["discounts"]:
-        amount = discount["amount"]
-        yield {"section": "discount", "item": discount["kind"], "text": discount["text"], "amount": f"-{amount}"}
-    yield {"section": "commitment", "amount": document["commitment"]}
+        off = negated(discount["amount"])
+        yield {"section": "discount", "item": discount["kind"], "text": discount["text"], "amount": off, "tax": discount["tax"]}
+    yield {"section": "commitment", "amount": document["commitment"], "tax": document["commitment_tax"]}
     for tax in document["taxes"]:
         named = {"tax": tax["name"], "tax_percent": tax["percent"], "tax_category": tax["category"], "tax_base": tax["base"]}
         yield {"section": "tax", "text": tax["reason"], "amount": tax["amount"], **named}
