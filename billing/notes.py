@@ -309,9 +309,9 @@ def _placed(lines: Sequence[dict[str, Any]], known: Mapping[int, Json]) -> list[
 
 def _about(line: Json) -> tuple[Any, ...]:
     """What makes two lines the same apart from their quantity: only then is the difference between them a line of its own."""
-    bracket = line["bracket"] or {}
-    plain_fields = ("kind", "project_id", "usage", "first_day", "last_day", "unit", "model", "unit_price", "tax")
-    return (*(line[name] for name in plain_fields), *bracket.values(), *line["rate_card"].values())
+    bracket, card = line["bracket"] or {}, line["rate_card"]
+    itself = ("kind", "project_id", "usage", "first_day", "last_day", "unit", "model", "unit_price", "tax")
+    return (*(line[name] for name in itself), bracket.get("from"), bracket.get("up_to"), card["id"], card["version"])
 
 
 def _note(invoice: Json, state: _State, change: Fields, reason: str, said: Json) -> dict[str, Any]:
