@@ -8,8 +8,10 @@ from typing import Annotated
 import pytz
 from pydantic import AfterValidator, Field
 
+from app.api import problems
 from app.api.schemas import Strict
 from billing.errors import InvalidSetting
+from billing.exports import codes
 from billing.money import Currency
 
 _UNSAID = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff"
@@ -17,11 +19,24 @@ LINE = rf"^[^{_UNSAID}]*$"
 WORDS = rf"^[^{_UNSAID}]*[^\s{_UNSAID}][^{_UNSAID}]*$"
 """A line that is not blank."""
 LINES = rf"^([^{_UNSAID}]|\n)*$"
+EMAIL = rf"^$|^[^@\s{_UNSAID}]+@[^@\s{_UNSAID}]+$"
+problems.WORDS |= {
+    LINE: "a line of text, without control characters",
+    WORDS: "a line of text that is not blank, without control characters",
+    LINES: "text without control characters but line feeds",
+    EMAIL: "an e-mail address",
+}
 
 
 def _country(code: str) -> str:
-    if code not in pytz.country_names:
+    if code not in codes.countries():
         raise InvalidSetting(f"'{code}' is no country", expected="a code of ISO 3166, such as 'DE'")
+    return code
+
+
+def _address_scheme(code: str) -> str:
+    if code not in codes.address_schemes():
+        raise InvalidSetting(f"'{code}' is no scheme of addresses", expected="a code of the EAS list, such as '0204' or 'EM'")
     return code
 
 
@@ -46,7 +61,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200, pattern=WORDS, example
 Line = Annotated[str, Field(max_length=200, pattern=LINE)]
 Short = Annotated[str, Field(max_length=60, pattern=LINE)]
 Note = Annotated[str, Field(max_length=2000, pattern=LINES)]
-Email = Annotated[str, Field(max_length=254, pattern=rf"^$|^[^@\s{_UNSAID}]+@[^@\s{_UNSAID}]+$", examples=["ap@acme.example"])]
+Email = Annotated[str, Field(max_length=254, pattern=EMAIL, examples=["ap@acme.example"])]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["EUR"]), AfterValidator(_currency)]
 TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(_time_zone)]
 
@@ -62,10 +77,14 @@ class Address(Strict):
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", examples=["DE"]), AfterValidator(_country)]
 
 
-class ElectronicAddress(Strict):
-    """Where e-invoices are sent: a scheme of the EAS code list, such as 0204 or EM, and the address within it."""
+ELSEWHERE = Address.model_construct(line1="", city="", country="")
+"""The default in a body of changes, which is never used."""
 
-    scheme: Annotated[str, Field(pattern=r"^[0-9A-Z]{2,4}$", examples=["EM"])]
+
+class ElectronicAddress(Strict):
+    """Where e-invoices are sent: a scheme of the EAS code list, and the address within it."""
+
+    scheme: Annotated[str, Field(pattern=r"^[0-9A-Z]{2,4}$", examples=["EM"]), AfterValidator(_address_scheme)]
     value: Name
 
 

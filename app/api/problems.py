@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 
 from app import errors
 from app.insights.errors import InsightsError
-from billing.errors import BillingError
+from billing.errors import BillingError, InvalidTransition, NotInvoiceable
 
 MEDIA_TYPE = "application/problem+json"
 _log = structlog.get_logger()
@@ -62,6 +62,8 @@ class Problem(BaseModel):
 _STATUS: Mapping[type[Exception], int] = {
     RequestValidationError: 422,
     BillingError: 422,
+    InvalidTransition: 409,
+    NotInvoiceable: 409,
     errors.InvalidRequest: 422,
     errors.Unauthenticated: 401,
     errors.MissingScope: 403,
@@ -143,8 +145,8 @@ _HTTP = {
 }
 
 
-_WORDS = {"extra_forbidden": "There is no such field", "missing": "This field is required"}
-"""Where pydantic's own words would not help."""
+WORDS = {"extra_forbidden": "There is no such field", "missing": "This field is required"}
+"""Where pydantic's own words would not help, by the kind of its error; by a pattern, the words for what it stands for."""
 
 
 def _sentence(error: BillingError | errors.InvalidRequest) -> str:
@@ -154,13 +156,15 @@ def _sentence(error: BillingError | errors.InvalidRequest) -> str:
 def _field(item: Mapping[str, Any], body: object) -> FieldError:
     """One of pydantic's errors, without the value that it is about."""
     source, *path = item["loc"]
-    cause = item.get("ctx", {}).get("error")
+    context = item.get("ctx", {})
+    cause, pattern = context.get("error"), context.get("pattern")
     inner = cause.pointer if isinstance(cause, BillingError) else ""
-    detail = (
-        _sentence(cause)
-        if isinstance(cause, BillingError)
-        else _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
-    )
+    if isinstance(cause, BillingError):
+        detail = _sentence(cause)
+    elif pattern in WORDS:
+        detail = f"This is not as expected; expected {WORDS[pattern]}"
+    else:
+        detail = WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
     if source != "body":
         return FieldError(detail=detail, parameter=".".join(str(part) for part in path) or inner.strip("/") or source)
     if item["type"] == "json_invalid":

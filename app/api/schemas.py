@@ -27,7 +27,8 @@ DAY = r"^20(0[7-9]|[12]\d|3[0-7])-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 """Text without control characters: PostgreSQL refuses a NUL, and a line feed would forge a line of a log or a table."""
 OUR_ID = r"^[a-z0-9_]{1,64}$"
-"""The id of a report, a discrepancy or a job."""
+"""An id that the service gave: of a report, a job, a customer, an invoice."""
+problems.WORDS |= {PRINTABLE: "text without control characters", OUR_ID: "an id that the service gave"}
 
 
 class Strict(BaseModel):

@@ -8,7 +8,7 @@ from fastapi import Header
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
-from app.api.schemas import documented
+from app.api.schemas import Changes, documented
 from app.errors import InvalidRequest, StaleVersion
 
 Version = Annotated[
@@ -21,7 +21,13 @@ IfMatch = Annotated[
 ]
 STALE = documented(412)
 """The problem of a change with If-Match."""
-ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}, "description": "The version in quotes, for If-Match"}}
+_ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Its version in quotes, for If-Match"}}
+ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": _ETAG}}
+"""The header of a thing that is answered."""
+LOCATED: dict[int | str, dict[str, Any]] = {
+    201: {"headers": {"Location": {"schema": {"type": "string"}, "description": "Where it is"}} | _ETAG}
+}
+"""The headers of a thing that was made."""
 
 
 def etag(version: int) -> str:
@@ -35,7 +41,7 @@ def expected(version: int | None, if_match: str | None) -> Iterator[int]:
 
     A stale one is HTTP 409; where it came by If-Match, 412.
     """
-    given = {version, int(if_match.strip('"')) if if_match else None} - {None}
+    given = {*([] if version is None else [version]), *([int(if_match.strip('"'))] if if_match else [])}
     if len(given) != 1:
         raise InvalidRequest(
             "It must be said which version this is for",
@@ -48,3 +54,8 @@ def expected(version: int | None, if_match: str | None) -> Iterator[int]:
         if if_match:
             raise HTTPException(412, error.message) from None
         raise
+
+
+def stated(change: Changes) -> dict[str, Any]:
+    """The fields that a body of changes states, but for the version."""
+    return change.model_dump(include=change.model_fields_set - {"version"})
