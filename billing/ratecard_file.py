@@ -1,6 +1,7 @@
 """Rate cards as documents: JSON or YAML that finance writes, checked to the last field; and back again."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -34,7 +35,7 @@ CATEGORIES = ("S", "Z", "E", "AE", "K", "G", "O")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers and dates stay the text that they are: 0.0045 must not become a float on its way."""
+    """YAML whose numbers, dates and yes or no stay the text that they are: 0.0045 must not become a float on its way."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse aliases, by which a small text makes a huge document."""
@@ -44,13 +45,13 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Refuse a key that comes twice."""
-        keys = [key.value for key, _ in node.value]
-        if twice := {key for key in keys if not isinstance(key, str) or keys.count(key) > 1}:
-            raise yaml.YAMLError(f"the key {min(map(str, twice))!r} comes more than once")
+        keys = [str(key.value) for key, _ in node.value]
+        if len(set(keys)) < len(keys):
+            raise yaml.YAMLError(f"the key {_twice(keys)!r} comes more than once")
         return super().construct_mapping(node, deep)
 
 
-_TEXT = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:int", "tag:yaml.org,2002:timestamp")
+_TEXT = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("float", "int", "timestamp", "bool"))
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TEXT]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -65,7 +66,7 @@ def load_text(text: str, kind: str) -> object:
         if kind == "yaml":
             return yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
         return json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_once)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
         words = " ".join(str(error).split())[:300] or "nested too deep"
         raise InvalidRateCard(f"the text cannot be read as {kind.upper()}: {words}") from None
 
@@ -73,8 +74,12 @@ def load_text(text: str, kind: str) -> object:
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} comes more than once")
+        raise ValueError(f"the key {_twice(keys)!r} comes more than once")
     return dict(pairs)
+
+
+def _twice(keys: Sequence[str]) -> str:
+    return next(key for key, times in Counter(keys).items() if times > 1)
 
 
 class _Fields:

@@ -102,6 +102,16 @@ class ReportDay(BaseModel):
     meeting_coverage: str
     gaps: list[str]
     difference: TierMinutes
+    usage: dict[str, Minutes]
+    observation_id: str | None
+
+
+class PricedBy(BaseModel):
+    """The versions of the project's rate card that the amounts are by; where there are none, `problem` says why."""
+
+    id: str
+    versions: list[int]
+    problem: str | None
 
 
 class Report(BaseModel):
@@ -121,6 +131,9 @@ class Report(BaseModel):
     verdict: Verdict
     explained_ratio: str
     totals: dict[str, TierMinutes]
+    currency: str | None
+    rate_card: PricedBy | None
+    usage: dict[str, Minutes]
     bridge: list[BridgeStep]
     days: list[ReportDay]
     discrepancies: list[Finding]

@@ -15,14 +15,14 @@ PLAN = ("from1To2Publishers", "from3To6Publishers", "from7PlusPublishers")
 _FREE = {"model": "flat", "unit_price": "0"}
 
 
-def card(tiers, *, version=1, effective_from="2026-10-01", currency="EUR", **more) -> RateCard:
+def card(tiers, *, version=1, effective_from="2026-10-01", currency="EUR", plan=PLAN, **more) -> RateCard:
     """A card that prices `tiers` and gives the rest of the plan away."""
     document = {
         "name": "Test",
         "currency": currency,
         "effective_from": effective_from,
-        "tier_plan": list(PLAN),
-        "prices": {tier: tiers.get(tier, _FREE) for tier in PLAN},
+        "tier_plan": list(plan),
+        "prices": {tier: tiers.get(tier, _FREE) for tier in plan},
     }
     return parse(document | more, card_id="rc", version=version)
 
@@ -66,14 +66,14 @@ def price_documents(draw):
 
 
 @st.composite
-def cards(draw, exact=False):
+def cards(draw, exact=False, plan=PLAN):
     """Any card for PERIOD; an `exact` one rounds no quantity, and rounds amounts once."""
     code = draw(st.sampled_from(["EUR", "JPY", "KWD"]))
     money = texts(1000, {"EUR": 2, "JPY": 0, "KWD": 3}[code])
     allowance = st.one_of(
         st.none(),
         st.fixed_dictionaries({"scope": st.just("pooled"), "minutes": texts(10**5, 6)}),
-        st.fixed_dictionaries({"scope": st.just("tier"), "minutes": st.dictionaries(st.sampled_from(PLAN), texts(10**5, 6))}),
+        st.fixed_dictionaries({"scope": st.just("tier"), "minutes": st.dictionaries(st.sampled_from(plan), texts(10**5, 6))}),
     )
     discount = st.one_of(
         st.fixed_dictionaries({"kind": st.just("percentage"), "value": texts(100, 2)}),
@@ -81,7 +81,8 @@ def cards(draw, exact=False):
     )
     modes = st.sampled_from("half_up half_even half_down up down ceiling floor".split())
     return card(
-        {tier: draw(price_documents()) for tier in PLAN},
+        {tier: draw(price_documents()) for tier in plan},
+        plan=plan,
         currency=code,
         allowance=None if exact else draw(allowance),
         commitment=draw(st.none() | st.fixed_dictionaries({"amount": money})),
