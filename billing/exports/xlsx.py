@@ -30,7 +30,7 @@ def report(document: Mapping[str, Any]) -> bytes:
     book = _Book(f"Reconciliation report {document['id']}", document["created_at"], document.get("currency"))
     found = [it["minutes"] for it in document["discrepancies"]]
     tiers = [*dict.fromkeys([*document["tier_plan"], *(tier for minutes in found for tier in minutes)])]
-    book.sheet("Summary", ["", ""], _report_summary(document))
+    book.sheet("Summary", ["field", "value"], _report_summary(document))
     book.sheet("Bridge", ["step", *map(_label, document["tier_plan"]), "total minutes", "amount"], _bridge(document))
     book.sheet("Days", _day_heads(document), _days(document))
     heads = ["code", "severity", "days", "sessions", *map(_label, tiers), "total minutes", "amount", "summary", "id"]
@@ -44,7 +44,7 @@ def invoice(document: Mapping[str, Any]) -> bytes:
     """An invoice, a credit note or a debit note as a workbook: Summary, Lines, Evidence."""
     name = f"{document['kind'].replace('_', ' ').capitalize()} {document['number'] or document['id']}"
     book = _Book(name, f"{document['issued_on'] or document['period']['last_day']}T00:00:00Z", document["currency"])
-    book.sheet("Summary", ["", ""], _invoice_summary(document))
+    book.sheet("Summary", ["field", "value"], _invoice_summary(document))
     book.sheet("Lines", list(_LINE), _lines(document))
     heads = ["line", "report", "report version", "report sha256", "verdict", "basis", "observation"]
     book.sheet("Evidence", heads, _line_evidence(document))
@@ -66,28 +66,24 @@ class _Book:
         )
 
     def sheet(self, name: str, heads: Sequence[str], rows: Iterable[_Row]) -> None:
-        """Add a sheet: its heads, where they say something, stay in sight, repeat in print and filter."""
+        """Add a sheet, whose heads stay in sight, repeat in print and filter."""
         sheet = self._book.add_worksheet(name)
         sheet.set_landscape()
         sheet.set_paper(9)
         sheet.fit_to_pages(1, 0)
         sheet.set_footer("&L&A&R&P / &N")
-        widths = [len(head) for head in heads]
-        top = 1 if any(heads) else 0
-        if top:
-            sheet.write_row(0, 0, heads, self._head)
-            sheet.freeze_panes(1, 1)
-            sheet.repeat_rows(0)
-        last = top
-        for last, row in enumerate(rows, top):
+        sheet.freeze_panes(1, 1)
+        sheet.repeat_rows(0)
+        sheet.write_row(0, 0, heads, self._head)
+        widths, last = [len(head) for head in heads], 1
+        for last, row in enumerate(rows, 1):
             for column, (kind, value) in enumerate(row):
                 if value not in (None, ""):
                     shown = self._write(sheet, last, column, kind, value)
                     widths[column] = max(widths[column], min(shown, _WIDEST))
         for column, width in enumerate(widths):
             sheet.set_column(column, column, width + 2)
-        if top:
-            sheet.autofilter(0, 0, max(last, 1), len(heads) - 1)
+        sheet.autofilter(0, 0, last, len(heads) - 1)
 
     def close(self) -> bytes:
         """The file."""
