@@ -103,15 +103,14 @@ def test_what_is_wrong_is_named_by_its_path(path, value, pointer):
     assert refused.value.expected
 
 
-@given(
-    st.recursive(st.none() | st.booleans() | st.text() | st.floats(), lambda it: st.lists(it) | st.dictionaries(st.text(), it))
-)
-def test_whatever_comes_is_read_or_refused(value):
-    for document in (value, {**CARD, "allowance": value}, {**CARD, "prices": value}, {**CARD, "discounts": [value]}):
-        try:
+leaves = st.none() | st.booleans() | st.text() | st.floats()
+
+
+@given(st.recursive(leaves, lambda it: st.lists(it) | st.dictionaries(st.text(), it)))
+def test_whatever_comes_is_refused_and_nothing_else_happens(value):
+    for document in (value, {**CARD, "currency": value}, {**CARD, "prices": value}, {**CARD, "discounts": [value]}):
+        with pytest.raises(BillingError):
             parse(document)
-        except BillingError as error:
-            assert error.pointer.startswith("/") or error.pointer == ""
 
 
 def test_a_number_keeps_its_digits():
