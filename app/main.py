@@ -18,6 +18,7 @@ from app.api import (
     periods,
     problems,
     projects,
+    rate_cards,
     reconciliations,
     reports,
 )
@@ -67,7 +68,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
     )
     app.state.service = service
     v1 = APIRouter(prefix="/v1")
-    for resource in (periods, projects, collections, jobs, reconciliations, reports, discrepancies):
+    for resource in (periods, projects, collections, jobs, reconciliations, reports, discrepancies, rate_cards):
         v1.include_router(resource.router)
     app.include_router(v1)
     app.include_router(health.router)

@@ -30,7 +30,7 @@ def publish(session: Session, document: object, now: datetime, card_id: str | No
     document without an id is a new card. A document that states a `version` was made from that one, or is to be it: it is
     refused where another was published meanwhile. One that says what the newest version says is that version, and nothing new.
 
-    Raises BillingError with the path of what is wrong in it, InvalidRequest, NotFound, StaleVersion or Conflict: nothing is kept.
+    Raises BillingError with the path of what is wrong in it, InvalidRequest, NotFound, StaleVersion or Conflict.
     """
     terms = parse(document)
     assert isinstance(document, Mapping)  # or it had not been parsed
@@ -43,7 +43,7 @@ def publish(session: Session, document: object, now: datetime, card_id: str | No
         return _card(newest)
     if (stated := document.get("version")) is not None and str(stated) not in (str(version - 1), str(version)):
         raise StaleVersion(
-            f"This would be version {version} of the rate card {name}, and the document is of {str(stated)[:20]!r}: read it again."
+            f"This would be version {version} of the rate card {name}, the document says {str(stated)[:9]!r}; read it again."
         )
     card = replace(terms, id=name, version=version)
     row = RateCardRow(

@@ -94,7 +94,7 @@ def test_the_same_again_is_the_version_that_is_there(engine: Engine) -> None:
 def test_a_document_of_a_version_that_is_not_the_newest_any_more_is_stale(engine: Engine) -> None:
     read = dump(publish(engine, terms(id="list")))
     assert publish(engine, read | {"note": "Ada's"}).version == 2
-    with pytest.raises(StaleVersion, match="version 3 of the rate card list, and the document is of '1'"):
+    with pytest.raises(StaleVersion, match="version 3 of the rate card list, the document says '1'"):
         publish(engine, read | {"note": "Ben's"})
     assert publish(engine, terms(id="list", version="3")).version == 3, "it may also state which one it is to be"
     with pytest.raises(StaleVersion, match="version 1"):
