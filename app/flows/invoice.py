@@ -1,7 +1,7 @@
 """Invoicing a customer's period: draft → approved → finalized → void or credited, each step in the caller's transaction.
 
-Every step is for the version of the invoice that the caller has seen (None: whichever), by an `actor` (an API key's id, or
-`cli`) who is in the audit log, `now`. Finalizing takes its number last, so that one that fails leaves no gap.
+Every step is for the version of the invoice that the caller has seen (None: whichever), by an `actor` (an API key's name and
+id, or `cli`) who is in the audit log, `now`. Finalizing takes its number last, so that one that fails leaves no gap.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,6 @@ def redraft(
         now=now,
         core=core,
         status=Status.DRAFT,
-        entity_id=customer.entity_id,
         created_by=actor,
         approved_by=None,
     )
@@ -116,7 +115,7 @@ def finalize(session: Session, invoice_id: str, *, actor: str, now: datetime, ex
 
     number = invoices.take_number(session, entity.id, entity.prefix, issued_on.year)
     _require_valid(core, Envelope(invoice.id, number, status, invoice.version + 1))
-    invoices.change(session, invoice, now=now, core=core, status=status, number=number, issued_on=issued_on)
+    invoices.change(session, invoice, now=now, core=core, status=status, number=number)
     note(session, invoice, "invoice.finalized", actor, now, number=number)
     if corrected is not None:
         _settle(session, corrected, actor, now)

@@ -26,8 +26,8 @@ _encoder = msgspec.json.Encoder(order="sorted")
 def record(
     session: Session, *, at: datetime, actor: str, action: str, subject: str, detail: Mapping[str, Any] | None = None
 ) -> AuditEntry:
-    """Add an entry: `actor` is an API key's id or `cli`, `action` such as `invoice.finalized`, `subject` the id of what it
-    was done to, and `detail` JSON without floats.
+    """Add an entry: `actor` is an API key's name and id, or `cli`, `action` such as `invoice.finalized`, `subject` the id of
+    what it was done to, and `detail` JSON without floats.
 
     Every transaction with an entry waits here for those before it, so record after whatever else is locked.
     """
@@ -64,11 +64,20 @@ def check(session: Session) -> list[str]:
     return problems
 
 
-def list_page(session: Session, *, subject: str | None = None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
-    """Entries of one subject or of all, newest first. Raises InvalidRequest for a cursor that is none."""
+def list_page(
+    session: Session,
+    *,
+    subject: str | None = None,
+    actor: str | None = None,
+    action: str | None = None,
+    limit: int,
+    cursor: str | None = None,
+) -> Page[AuditEntry]:
+    """Entries, of one subject, actor and action or of all, newest first. Raises InvalidRequest for a cursor that is none."""
     statement = select(AuditEntry)
-    if subject is not None:
-        statement = statement.where(AuditEntry.subject == subject)
+    for column, value in ((AuditEntry.subject, subject), (AuditEntry.actor, actor), (AuditEntry.action, action)):
+        if value is not None:
+            statement = statement.where(column == value)
     if cursor is not None:
         if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
             raise InvalidRequest(

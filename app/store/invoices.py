@@ -1,7 +1,8 @@
 """Invoices and notes: documents with a status, written by one at a time, numbered without a gap once they are finalized."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -11,12 +12,13 @@ from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from app.errors import NotFound
-from app.store.money_tables import Invoice, NumberCounter
+from app.store.money_tables import Invoice, LegalEntityRow, NumberCounter
 from app.store.paging import Page, page
 from app.store.tables import add_missing
 from app.store.versions import require_version
-from billing.invoice import Envelope, Kind, Status, digest
+from billing.invoice import Envelope, Kind, Status
 from billing.invoice import document as whole
+from billing.period import BillingPeriod
 
 LIVING = (Status.DRAFT, Status.APPROVED, Status.FINALIZED)
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -24,17 +26,10 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 def create(session: Session, core: Mapping[str, Any], *, actor: str, now: datetime) -> Invoice:
     """Keep a new draft, whose core says whose it is and for which period. Raises IntegrityError for a second living invoice."""
-    corrected = core["corrects"]
     invoice = Invoice(
         id=f"inv_{uuid4().hex[:24]}",
-        kind=core["kind"],
-        customer_id=core["customer_id"],
-        entity_id=core["entity"]["id"],
-        first_day=date.fromisoformat(core["period"]["first_day"]),
-        last_day=date.fromisoformat(core["period"]["last_day"]),
         status=Status.DRAFT,
         version=1,
-        corrects=corrected["id"] if corrected else None,
         created_by=actor,
         created_at=now,
         changed_at=now,
@@ -78,7 +73,7 @@ def take_number(session: Session, entity_id: str, prefix: str, year: int) -> str
     mine = (col(NumberCounter.entity_id) == entity_id, col(NumberCounter.year) == year)
     counted = update(NumberCounter).where(*mine).values(last=NumberCounter.last + 1).returning(col(NumberCounter.last))
     last = session.connection().execute(counted).scalar_one()
-    return f"{prefix}-{year}-{last:05}"
+    return _number(prefix, year, last)
 
 
 def core_of(invoice: Invoice) -> dict[str, Any]:
@@ -119,15 +114,63 @@ def list_page(
     customer_id: str | None = None,
     status: str | None = None,
     kind: str | None = None,
+    period: BillingPeriod | None = None,
     limit: int,
     cursor: str | None = None,
 ) -> Page[Invoice]:
-    """Invoices and notes, newest first, without their bodies. Raises InvalidRequest for a cursor that is none."""
+    """Invoices and notes, newest first, without their bodies; of `period`, those that have one of its days. Raises
+    InvalidRequest for a cursor that is none."""
     statement = select(Invoice).options(defer(Invoice.body, raiseload=True))  # type: ignore[arg-type]  # a column at run time
     for column, value in ((Invoice.customer_id, customer_id), (Invoice.status, status), (Invoice.kind, kind)):
         if value is not None:
             statement = statement.where(column == value)
+    if period is not None:
+        statement = statement.where(Invoice.first_day <= period.last_day, Invoice.last_day >= period.first_day)
     return page(session, statement, Invoice.created_at, Invoice.id, limit=limit, cursor=cursor)
+
+
+def check(session: Session) -> list[str]:
+    """What is wrong with any invoice or with the numbers, a sentence each, for `verify`."""
+    problems, numbers = list[str](), set[tuple[str, str]]()
+    for invoice in session.exec(select(Invoice).order_by(col(Invoice.created_at), col(Invoice.id))):
+        problems += _wrong(invoice)
+        if invoice.number is not None:
+            numbers.add((invoice.entity_id, invoice.number))
+    statement = select(NumberCounter, LegalEntityRow.prefix).join(LegalEntityRow)
+    for counter, prefix in session.exec(statement.order_by(LegalEntityRow.prefix, col(NumberCounter.year))):
+        counted = [_number(prefix, counter.year, place) for place in range(1, counter.last + 1)]
+        problems += [f"The number {it} is of no invoice." for it in counted if (counter.entity_id, it) not in numbers]
+        numbers -= {(counter.entity_id, it) for it in counted}
+    return problems + [f"The number {number} was never given out." for _, number in sorted(numbers)]
+
+
+def _wrong(invoice: Invoice) -> Iterator[str]:
+    name = f"The invoice {invoice.id}"
+    if sha256(invoice.body).hexdigest() != invoice.sha256:
+        yield f"{name} does not say what its hash says."
+        return
+    core = core_of(invoice)
+    if any(getattr(invoice, key) != value for key, value in _listed(core).items()) or (
+        (invoice.number is None) != (invoice.issued_on is None)
+    ):
+        yield f"{name} is listed with another kind, customer, entity, period, date or correction than its own."
+
+
+def _listed(core: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that repeat what the core says, so that a list need not read it."""
+    return {
+        "kind": core["kind"],
+        "customer_id": core["customer_id"],
+        "entity_id": core["entity"]["id"],
+        "first_day": date.fromisoformat(core["period"]["first_day"]),
+        "last_day": date.fromisoformat(core["period"]["last_day"]),
+        "issued_on": date.fromisoformat(core["issued_on"]) if core["issued_on"] else None,
+        "corrects": core["corrects"]["id"] if core["corrects"] else None,
+    }
+
+
+def _number(prefix: str, year: int, place: int) -> str:
+    return f"{prefix}-{year}-{place:05}"
 
 
 def _found(invoice: Invoice | None, invoice_id: str) -> Invoice:
@@ -137,4 +180,5 @@ def _found(invoice: Invoice | None, invoice_id: str) -> Invoice:
 
 
 def _said(core: Mapping[str, Any]) -> dict[str, Any]:
-    return {"body": _encoder.encode(core), "sha256": digest(core)}
+    body = _encoder.encode(core)
+    return {**_listed(core), "body": body, "sha256": sha256(body).hexdigest()}

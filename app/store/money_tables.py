@@ -5,12 +5,13 @@ nothing else: triggers of the migration see to it. `app.store.tables` imports th
 """
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import JSON, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from app.store.columns import Instant
+from app.store.columns import ExactDecimal, Instant
 
 _LIVING = text("kind = 'invoice' AND status IN ('draft', 'approved', 'finalized')")
 
@@ -81,8 +82,9 @@ class RateCardRow(SQLModel, table=True):
 class Invoice(SQLModel, table=True):
     """An invoice, credit note or debit note: `body` is the core of its document, `sha256` is over it.
 
-    `version` counts the writes, for optimistic locking; `corrects` is the invoice that a note is about. The database itself
-    sees to it that a customer has one living invoice for a period.
+    `currency`, `total` and `due_on` are the document's, for lists. `version` counts the writes, for optimistic locking;
+    `corrects` is the invoice that a note is about. The database itself sees to it that a customer has one living invoice for a
+    period.
     """
 
     __tablename__ = "invoices"
@@ -109,6 +111,9 @@ class Invoice(SQLModel, table=True):
     version: int
     number: str | None = None
     issued_on: date | None = None
+    due_on: date | None
+    currency: str
+    total: Decimal = Field(sa_type=ExactDecimal)
     corrects: str | None = Field(default=None, foreign_key="invoices.id", index=True)
     created_by: str
     approved_by: str | None = None
