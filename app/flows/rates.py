@@ -77,10 +77,9 @@ def _given(session: Session, stated: object, card_id: str | None) -> CardHistory
 
 def _with(terms: RateCard, old: CardHistory | None, days: BillingPeriod, dated: bool) -> CardHistory:
     """The card with the new version."""
-    if not dated:
-        return CardHistory([replace(terms, effective_from=days.first_day, effective_to=None)])
     before = list(old.versions) if old else []
-    return CardHistory([*before, replace(terms, version=max((it.version for it in before), default=0) + 1)])
+    new = replace(terms, version=max((it.version for it in before), default=0) + 1)
+    return CardHistory([*before, new] if dated else [replace(new, effective_from=days.first_day, effective_to=None)])
 
 
 def _price(content: Mapping[str, Any], cards: CardHistory, days: BillingPeriod) -> Priced | str:
