@@ -348,11 +348,7 @@ def _taxes(
         if rate is not None:
             bases[rate] = bases.get(rate, Decimal(0)) + amount
     currency, mode = last.card.currency, last.card.rounding.amount_mode
-    return tuple(
-        TaxLine(rate, base, currency.round(base * rate.percent / 100, mode))
-        for rate, base in bases.items()
-        if base or rate is last.tax
-    )
+    return tuple(TaxLine(rate, base, currency.round(base * rate.percent / 100, mode)) for rate, base in bases.items())
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:
