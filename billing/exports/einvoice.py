@@ -7,7 +7,6 @@ The standard's own Schematron allows a VAT amount to be off by less than one uni
 unit, but in credit and debit notes, whose parts make up for each other's rounding.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, localcontext
 from typing import Any
@@ -52,20 +51,16 @@ def _unsayable(document: Json) -> Iterator[str]:
             f"BR-DEC: amounts in {currency.code} have {currency.decimals} decimals, an e-invoice allows {DECIMALS} (/currency)."
             " Take facturx and ubl out of the customer's formats."
         )
-    rates = Counter(it["name"] for it in document["taxes"])
-    for name, times in rates.items():
-        if times > 1:
-            yield f"BR-CO-04: {times} rates of tax are named {name!r}, so a line's rate is not known (/taxes)."
-    unknown = {it["tax"]: place for place, it in reversed(list(enumerate(document["lines"]))) if it["tax"] not in rates}
-    for name, place in unknown.items():
-        said = (
-            f"the rate {name!r}, which is not among the taxes"
-            if name
-            else "no tax; the rate card needs one, if only of category O"
-        )
-        yield f"BR-CO-04: the line at position {document['lines'][place]['position']} has {said} (/lines/{place}/tax)."
+    rates = {it["name"] for it in document["taxes"]}
+    named = {f"/lines/{place}/tax": it["tax"] for place, it in enumerate(document["lines"])}
+    named |= {f"/discounts/{place}/tax": it["tax"] for place, it in enumerate(document["discounts"])}
+    if Decimal(document["commitment"]):
+        named["/commitment_tax"] = document["commitment_tax"]
+    unknown = {name: at for at, name in reversed(named.items()) if name not in rates}
+    for name, at in unknown.items():
+        yield f"BR-CO-04: {f'{name!r} is none of the taxes' if name else 'no tax is said, not even one of category O'} ({at})."
     if not rates:
-        yield "BR-CO-18: there is no VAT breakdown; the rate card needs a tax, if only of category O (/taxes)."
+        yield "BR-CO-18: there is no tax; what is not subject to VAT needs one of category O (/taxes)."
 
 
 def _broken(document: Json, it: Invoice) -> Iterator[str]:

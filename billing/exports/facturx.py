@@ -152,14 +152,9 @@ def _agreement(it: Invoice) -> etree._Element | None:
         _party("ram:SellerTradeParty", it.seller),
         _party("ram:BuyerTradeParty", it.buyer, buyer=True),
         x("ram:BuyerOrderReferencedDocument", x("ram:IssuerAssignedID", it.purchase_order)),  # BT-13
-        *(  # BG-24
-            x(
-                "ram:AdditionalReferencedDocument",
-                x("ram:IssuerAssignedID", name),
-                x("ram:TypeCode", "916"),
-                x("ram:Name", text),
-            )
-            for name, text in it.supporting
+        *(
+            x("ram:AdditionalReferencedDocument", x("ram:IssuerAssignedID", name), x("ram:TypeCode", "916"))  # BT-122
+            for name in it.supporting
         ),
     )
 

@@ -121,7 +121,7 @@ class Invoice:
     first_day: date  # BT-73
     last_day: date  # BT-74, and BT-72: the supply is complete when the period is
     accounts: Sequence[tuple[str, str, str]]  # BG-17: BT-84, BT-85, BT-86
-    supporting: Sequence[tuple[str, str]]  # BG-24: BT-122, BT-123
+    supporting: Sequence[str]  # BT-122
     lines: Sequence[Line]
     adjustments: Sequence[Adjustment]
     breakdown: Sequence[Breakdown]
@@ -152,7 +152,7 @@ def of(document: Json) -> Invoice:
         identified = "O" not in categories  # BR-O-02: what is not subject to VAT names no VAT number
         entity, customer = document["entity"], document["customer"]
         lines = [_line(it, rates[it["tax"]], document) for it in document["lines"]]
-        adjustments = _adjustments(document)
+        adjustments = _adjustments(document, rates)
         if not lines:  # BR-16: there is always a line, so a commitment without usage is one itself
             lines = [_true_up(it, place, document) for place, it in enumerate(adjustments, 1) if it.charge]
             adjustments = [it for it in adjustments if not it.charge]
@@ -175,7 +175,7 @@ def of(document: Json) -> Invoice:
             accounts=[
                 (it["iban"], it["name"], it["bic"]) for it in [entity["bank"]] if it and document["kind"] != "credit_note"
             ],
-            supporting=[(it["id"], f"Reconciliation report, SHA-256 {it['sha256']}") for it in document["reports"]],
+            supporting=[f"{it['id']}, SHA-256 {it['sha256']}" for it in document["reports"]],
             lines=lines,
             adjustments=adjustments,
             breakdown=_breakdown(document["taxes"]),
@@ -303,26 +303,10 @@ def _breakdown(taxes: Sequence[Json]) -> list[Breakdown]:
     ]
 
 
-def _adjustments(document: Json) -> list[Adjustment]:
-    """The discounts as allowances and the commitment's true-up as a charge, each split over the rates of tax.
-
-    The document says them in one sum each. What they change together is known for each rate: its base less its lines. Where
-    that is not enough to tell them apart, the rest of both goes to the rates in proportion to their lines.
-    """
-    commitment, rates = Decimal(document["commitment"]), document["taxes"]
-    if not (Decimal(document["discount"]) or commitment):
-        return []
-    currency = Currency.of(document["currency"])
-    sums = [sum((Decimal(it["amount"]) for it in document["lines"] if it["tax"] == rate["name"]), Decimal(0)) for rate in rates]
-    net = [Decimal(rate["base"]) - lines for rate, lines in zip(rates, sums, strict=True)]
-    more = [max(it, Decimal(0)) for it in net]
-    both = currency.share(commitment - sum(more), sums)
-    charges = [one + rest for one, rest in zip(more, both, strict=True)]
-    allowances = [charge - it for charge, it in zip(charges, net, strict=True)]
-    rows = [Adjustment(True, amount, tax_of(rate), TRUE_UP) for amount, rate in zip(charges, rates, strict=True)]
-    discounts = document["discounts"]
-    for place, it in enumerate(discounts, 1):
-        parts = currency.share(Decimal(it["amount"]), allowances) if place < len(discounts) else allowances
-        allowances = [left - part for left, part in zip(allowances, parts, strict=True)]
-        rows += [Adjustment(False, part, tax_of(rate), it["text"]) for part, rate in zip(parts, rates, strict=True)]
-    return [it for it in rows if it.amount]
+def _adjustments(document: Json, rates: Mapping[str, Tax]) -> list[Adjustment]:
+    """The discounts as allowances, the commitment's true-up as a charge: each is of one rate of tax, as EN 16931 wants it."""
+    rows = [Adjustment(False, Decimal(it["amount"]), rates[it["tax"]], it["text"]) for it in document["discounts"]]
+    commitment = Decimal(document["commitment"])
+    if commitment:
+        rows.append(Adjustment(True, commitment, rates[document["commitment_tax"]], TRUE_UP))
+    return rows

@@ -61,10 +61,7 @@ class _Writer:
                     x("cac:BillingReference", x("cac:InvoiceDocumentReference", x("cbc:ID", number), x("cbc:IssueDate", day)))
                     for number, day in it.corrects
                 ),
-                *(  # BG-24
-                    x("cac:AdditionalDocumentReference", x("cbc:ID", name), x("cbc:DocumentDescription", text))
-                    for name, text in it.supporting
-                ),
+                *(x("cac:AdditionalDocumentReference", x("cbc:ID", name)) for name in it.supporting),  # BT-122
                 x("cac:AccountingSupplierParty", self.party(it.seller)),
                 x("cac:AccountingCustomerParty", self.party(it.buyer, buyer=True)),
                 x(
