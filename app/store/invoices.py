@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -132,7 +133,8 @@ def list_page(
 def check(session: Session) -> list[str]:
     """What is wrong with any invoice or with the numbers, a sentence each, for `verify`."""
     problems, numbers = list[str](), set[tuple[str, str]]()
-    for invoice in session.exec(select(Invoice).order_by(col(Invoice.created_at), col(Invoice.id))):
+    in_order = select(Invoice).order_by(col(Invoice.created_at), col(Invoice.id))
+    for invoice in session.exec(in_order.execution_options(yield_per=100)):
         problems += _wrong(invoice)
         if invoice.number is not None:
             numbers.add((invoice.entity_id, invoice.number))
@@ -149,11 +151,11 @@ def _wrong(invoice: Invoice) -> Iterator[str]:
     if sha256(invoice.body).hexdigest() != invoice.sha256:
         yield f"{name} does not say what its hash says."
         return
-    core = core_of(invoice)
-    if any(getattr(invoice, key) != value for key, value in _listed(core).items()) or (
-        (invoice.number is None) != (invoice.issued_on is None)
-    ):
-        yield f"{name} is listed with another kind, customer, entity, period, date or correction than its own."
+    wrong = [key for key, value in _listed(core_of(invoice)).items() if getattr(invoice, key) != value]
+    if wrong:
+        yield f"{name} is listed with another {' and '.join(wrong)} than its own."
+    if (invoice.number is None) != (invoice.issued_on is None):
+        yield f"{name} has a number or a date of issue, but not both."
 
 
 def _listed(core: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,8 +166,11 @@ def _listed(core: Mapping[str, Any]) -> dict[str, Any]:
         "entity_id": core["entity"]["id"],
         "first_day": date.fromisoformat(core["period"]["first_day"]),
         "last_day": date.fromisoformat(core["period"]["last_day"]),
-        "issued_on": date.fromisoformat(core["issued_on"]) if core["issued_on"] else None,
-        "corrects": core["corrects"]["id"] if core["corrects"] else None,
+        "issued_on": core["issued_on"] and date.fromisoformat(core["issued_on"]),
+        "due_on": core["due_on"] and date.fromisoformat(core["due_on"]),
+        "currency": core["currency"],
+        "total": Decimal(core["total"]),
+        "corrects": core["corrects"] and core["corrects"]["id"],
     }
 
 

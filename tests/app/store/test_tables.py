@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from app.db import transaction
-from app.store import observations
+from app.store import audit, observations
 from app.store.columns import ExactDecimal, Instant
 from app.store.payloads import Payload
 from app.store.tables import RequestWindow, add_missing
@@ -76,7 +76,7 @@ def test_a_row_that_is_there_is_not_added_again(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("projects")
 @pytest.mark.parametrize("statement", ["UPDATE {} SET sha256 = 'forged'", "DELETE FROM {}"])
-@pytest.mark.parametrize("table", ["observations", "payloads", "reports"])
+@pytest.mark.parametrize("table", ["observations", "payloads", "reports", "rate_cards", "audit_log"])
 def test_what_was_said_cannot_be_changed(engine: Engine, table: str, statement: str) -> None:
     with transaction(engine) as session:
         observations.record(
@@ -96,6 +96,11 @@ def test_what_was_said_cannot_be_changed(engine: Engine, table: str, statement: 
             ),
             {"body": b"{}"},
         )
+        session.execute(
+            text("INSERT INTO rate_cards VALUES ('rc', 1, 'Card', 'EUR', '2026-10-01', NULL, 'aa', :body, :at)"),
+            {"body": b"{}", "at": "2026-11-03 12:00:00"},
+        )
+        audit.record(session, at=NOW, actor="cli", action="tested", subject="rc")
     with pytest.raises(DBAPIError, match=f"{table} is append-only"), engine.begin() as connection:
         connection.execute(text(statement.format(table)))
     with engine.connect() as connection:
