@@ -13,6 +13,7 @@
     ├── NotInvoiceable           a period that may not be invoiced as it is
     ├── InvalidNote              a credit or debit note that cannot be made
     ├── InvalidTransition        a status that may not follow the one a document has
+    ├── InvalidVendorInvoice     a vendor's invoice, or the mapping of its files, that cannot be read without guessing
     └── TooLargeToPrint          a document of more rows than a PDF should have
 
 Findings about usage are not errors: they are `Discrepancy` values.
@@ -79,6 +80,10 @@ class InvalidNote(BillingError):
 
 class InvalidTransition(BillingError):
     """A status that may not follow the one a document has."""
+
+
+class InvalidVendorInvoice(BillingError):
+    """A vendor's invoice, or the mapping of its files, that cannot be read without guessing."""
 
 
 class TooLargeToPrint(BillingError):

@@ -174,11 +174,23 @@ def price(usages: Sequence[Usage], cards: CardHistory, period: BillingPeriod, *,
     with localcontext(EXACT):
         segments = _segments(cards, period, tax)
         quantities = _with_allowance(_quantities(usages, segments), segments)
-        lines = _lines(quantities, segments[-1].card)
-        discounts = [it for segment in segments for it in _discounts(segment, _subtotal(lines, segment))]
-        commitment = _true_up(segments, _sum(line.amount for line in lines) - _sum(it.amount for it in discounts))
-        taxes = _taxes(lines, discounts, commitment, segments[-1])
-        return Priced(segments[-1].card.currency, tuple(lines), tuple(discounts), commitment, segments[-1].tax, taxes)
+        return _settled(_lines(quantities, segments[-1].card), segments)
+
+
+def settle(lines: Sequence[Line], cards: CardHistory, period: BillingPeriod, *, tax: str | None = None) -> Priced:
+    """Discounts, true-up and taxes of any lines, as `price` reckons those of its own.
+
+    A line belongs to the version in effect from its first day on, which must begin a segment, and bears its own rate of tax.
+    """
+    with localcontext(EXACT):
+        return _settled(lines, _segments(cards, period, tax))
+
+
+def _settled(lines: Sequence[Line], segments: Sequence[_Segment]) -> Priced:
+    discounts = [it for segment in segments for it in _discounts(segment, _subtotal(lines, segment))]
+    commitment = _true_up(segments, _sum(line.amount for line in lines) - _sum(it.amount for it in discounts))
+    taxes = _taxes(lines, discounts, commitment, segments[-1])
+    return Priced(segments[-1].card.currency, tuple(lines), tuple(discounts), commitment, segments[-1].tax, taxes)
 
 
 def _segments(cards: CardHistory, period: BillingPeriod, tax: str | None) -> list[_Segment]:
