@@ -1,7 +1,6 @@
 """Reports: served as the canonical bytes that are stored, with the rows that they rest on."""
 
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -25,12 +24,13 @@ from app.api.schemas import (
 )
 from app.db import transaction
 from app.errors import InvalidRequest
+from app.flows import exports
 from app.flows.evidence import Window, session_evidence
-from app.flows.exports import to_csv
 from app.service import Service
 from app.store import reports
 from app.store.tables import Report as StoredReport
 from billing.discrepancy import Code, Severity
+from billing.exports.formats import MEDIA_TYPES, ReportFormat
 from billing.minutes import format_minutes
 from billing.model import Basis, Verdict
 
@@ -42,6 +42,10 @@ ETag = Annotated[str | None, Header(alias="If-None-Match", max_length=1000, desc
 _HEADERS = {
     "ETag": {"schema": {"type": "string"}, "description": "Changes never: a report is immutable"},
     "Cache-Control": {"schema": {"type": "string"}},
+}
+_FILES: dict[str, Any] = {
+    "application/json": {},
+    **{MEDIA_TYPES[form]: {"schema": {"type": "string", "format": "binary"}} for form in ("csv", "xlsx", "pdf")},
 }
 
 
@@ -192,13 +196,6 @@ class Evidence(BaseModel):
     windows: list[EvidenceWindow]
 
 
-class Format(StrEnum):
-    """The form of an export."""
-
-    JSON = "json"
-    CSV = "csv"
-
-
 @router.get("", summary="List reports", responses=READS)
 def list_reports(
     service: Reads,
@@ -250,16 +247,18 @@ def get_evidence(service: Reads, report_id: InPath, session_id: SessionId) -> Ev
     "/{report_id}/export",
     summary="Export a report",
     response_class=Response,
-    responses=READS
-    | NOT_FOUND
-    | {200: {"description": "The file", "content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}}}},
+    responses=READS | NOT_FOUND | {200: {"description": "The file", "content": _FILES}},
 )
-def export_report(service: Reads, report_id: InPath, format: Annotated[Format, Query()] = Format.JSON) -> Response:  # noqa: A002
-    """The report as a file: its canonical JSON, or a flat CSV for spreadsheets."""
-    report = _get(service, report_id)
-    name = f"reckoner-{report.project_id}-{report.first_day}-{report.last_day}-v{report.version}.{format}"
-    body, media_type = (report.body, "application/json") if format is Format.JSON else (to_csv(report.body), "text/csv")
-    return Response(body, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+def export_report(
+    service: Reads,
+    report_id: InPath,
+    format: Annotated[ReportFormat, Query()] = ReportFormat.JSON,  # noqa: A002
+) -> Response:
+    """The report as a file: its canonical JSON, CSV, a workbook, a PDF, or FOCUS 1.2 rows of what its usage costs."""
+    report, file = exports.export_report(service.engine, report_id, format)
+    name = f"reckoner-{report.project_id}-{report.first_day}-{report.last_day}-v{report.version}.{file.extension}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(file.content, media_type=file.media_type, headers=headers)
 
 
 def answer(report: StoredReport, if_none_match: str | None = None, status: int = 200) -> Response:

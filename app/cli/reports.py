@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from app.api.reports import Format
 from app.cli.output import AsJson, service, write, write_json, write_table
 from app.db import transaction
+from app.flows import exports
 from app.flows import verify as proofs
-from app.flows.exports import to_csv
 from app.store import reports
 from app.store.tables import Report
+from billing.exports.formats import ReportFormat
 from billing.tiers import Tier
 
 ReportId = Annotated[str, typer.Argument(help="The report's id.")]
@@ -64,16 +64,15 @@ def show(report_id: ReportId, as_json: AsJson = False) -> None:
 @report_app.command()
 def export(
     report_id: ReportId,
-    format: Annotated[Format, typer.Option(help="The form.")] = Format.JSON,  # noqa: A002
+    format: Annotated[ReportFormat, typer.Option(help="The form.")] = ReportFormat.JSON,  # noqa: A002
     output: Annotated[Path | None, typer.Option(help="The file to write; standard output without it.")] = None,
 ) -> None:
     """Write a report as a file."""
-    report = _get(report_id)
-    content = report.body if format is Format.JSON else to_csv(report.body)
+    _, file = exports.export_report(service().engine, report_id, format)
     if output:
-        output.write_bytes(content)
+        output.write_bytes(file.content)
     else:
-        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.write(file.content)
 
 
 @report_app.command()

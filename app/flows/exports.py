@@ -1,50 +1,22 @@
-"""Exports of a report: the canonical JSON as it is stored, and a flat CSV for spreadsheets."""
+"""Exports of stored reports: the document, and where its costs are asked for, the rate card that it was priced by."""
 
-import csv
-import io
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+import msgspec
+from sqlalchemy.engine import Engine
 
-COLUMNS = tuple("report_id version project_id first_day last_day section item day session_id tier minutes text".split())
-"""The columns of the CSV, always all of them and in this order. `minutes` has six decimals and carries its sign."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
-def to_csv(body: bytes) -> bytes:
-    """The report as CSV (UTF-8, CRLF): one row for each tier of each bridge step, day figure and discrepancy.
-
-    `section` is `report`, `bridge`, `day` or `discrepancy`. A discrepancy of several days or sessions names them all in one
-    cell, so that every minute stands in one row only. Text that a spreadsheet would run as a formula begins with an apostrophe.
-    """
-    report = json.loads(body)
-    period = report["period"]["aligned"]
-    same = (report["id"], str(report["version"]), report["project_id"], period["first_day"], period["last_day"])
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    for section, item, day, session, tier, minutes, text in _rows(report):
-        texts = [_safe(cell) for cell in (*same, section, item, day, session, tier)]
-        writer.writerow([*texts, minutes, _safe(text)])
-    return out.getvalue().encode()
+from app.db import transaction
+from app.store import rate_cards, reports
+from app.store.tables import Report
+from billing.exports import formats
+from billing.exports.formats import Export, ReportFormat
+from billing.ratecard import CardHistory
 
 
-def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str, str, str]]:
-    yield "report", "verdict", "", "", "", "", report["verdict"]
-    for line in report["bridge"]:
-        for tier, minutes in line["minutes"].items():
-            yield "bridge", line["step"], "", "", tier, minutes, ""
-    for day in report["days"]:
-        for level, status in (("project_level", "project_status"), ("meeting_level", "meeting_coverage"), ("difference", "")):
-            for tier, minutes in (day[level] or {}).items():
-                yield "day", level, day["day"], "", tier, minutes, day.get(status, "")
-    for found in report["discrepancies"]:
-        days, sessions = " ".join(found["days"]), " ".join(found["sessions"])
-        for tier, minutes in (found["minutes"] or {"": ""}).items():
-            yield "discrepancy", found["code"], days, sessions, tier, minutes, found["summary"]
+def export_report(engine: Engine, report_id: str, form: ReportFormat) -> tuple[Report, Export]:
+    """A report and its export. Raises NotFound, and what `billing.exports.formats.report` raises."""
+    with transaction(engine, read_only=True) as session:
+        report = reports.get(session, report_id)
+        document = msgspec.json.decode(report.body)
+        named = document.get("rate_card") if form is ReportFormat.FOCUS else None
+        cards = [rate_cards.get(session, named["id"], version) for version in named["versions"]] if named else []
 
-
-def _safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+    return report, formats.report(document, form, CardHistory(cards))

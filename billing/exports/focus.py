@@ -192,7 +192,7 @@ def _line(line: Json, off: Decimal, currency: str) -> _Row:
 
 
 def _metered(line: Json, currency: str) -> _Row:
-    """Quantities, prices, and the price's name, which outlives changes of the price. What is free is consumed, but not priced."""
+    """Quantities, prices, and the price's name, which outlives its changes. What is free is consumed, but not priced."""
     units, price_of_one, unit = line["units"], line["unit_price"], _UNITS[line["unit"]]
     cost = Decimal(units) * Decimal(price_of_one)
     details, place = {"x_PricingModel": line["model"]}, [line["rate_card"]["id"], line["usage"], line["model"]]

@@ -1,102 +1,81 @@
-"""The CSV of a report: stable columns, every minute once, and nothing that a spreadsheet would run."""
+"""Exports of stored reports: every form, and costs at the versions of the rate card that the report names."""
 
 import csv
 import io
 import json
-from collections import defaultdict
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from sqlalchemy import text
 
-from app.flows.exports import COLUMNS, to_csv
+from app.db import transaction
+from app.errors import NotFound
+from app.flows.exports import export_report
+from app.store import rate_cards
+from billing.errors import NoRateCard
+from billing.exports.formats import ReportFormat
+from billing.tiers import KNOWN_PLANS
+from tests.app.conftest import NOW
 from tests.app.flows.conftest import Office
 
 WORKED = "2026-10-31..2026-11-01"
-TIER = "from1To2Publishers"
+PLAN = KNOWN_PLANS[0].fields
 
 
-def rows(body: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(to_csv(body).decode(), newline="")))
-
-
-def finding(**changes: Any) -> dict[str, str]:
-    """The only row of a report's only discrepancy."""
-    (row,) = (it for it in rows(report(**changes)) if it["section"] == "discrepancy")
-    return row
-
-
-def report(**changes: Any) -> bytes:
-    """A small report with one discrepancy."""
-    found = {"code": "residual", "days": ["2026-10-31"], "sessions": [], "minutes": {TIER: "-1.500000"}, "summary": "Too few."}
-    content = {
-        "id": "rpt_1",
-        "version": 1,
-        "project_id": "100",
-        "period": {"aligned": {"first_day": "2026-10-31", "last_day": "2026-10-31"}},
-        "verdict": "unexplained",
-        "bridge": [{"step": "residual", "minutes": {TIER: "-1.500000"}}],
-        "days": [],
-        "discrepancies": [{**found, **changes}],
+def publish(office: Office, unit_price: str) -> None:
+    """A version of the card `list`: every tier at one price."""
+    document = {
+        "id": "list",
+        "name": "List",
+        "currency": "EUR",
+        "effective_from": "2026-01-01",
+        "tier_plan": list(PLAN),
+        "prices": {tier: {"model": "flat", "unit_price": unit_price} for tier in PLAN},
     }
-    return json.dumps(content).encode()
+    with transaction(office.engine) as session:
+        rate_cards.publish(session, document, NOW, actor="cli")
 
 
-def test_the_columns_are_always_the_same(worked: Office) -> None:
-    empty = worked.reconcile(WORKED)
+@pytest.fixture
+def priced(worked: Office) -> Office:
+    """The worked period's project with a rate card, its period collected."""
+    publish(worked, "0.01")
+    with transaction(worked.engine) as session:
+        session.execute(text("UPDATE projects SET rate_card_id = 'list'"))
+    worked.change(rate_card_id="list")
     worked.collect(WORKED)
-    for body in (empty.body, worked.reconcile(WORKED).body, report()):
-        first, *others = csv.reader(io.StringIO(to_csv(body).decode(), newline=""))
-        assert tuple(first) == COLUMNS
-        assert {len(row) for row in others} == {len(COLUMNS)}
+    return worked
 
 
-def test_its_minutes_add_up_to_the_report(worked: Office) -> None:
+def test_a_report_is_exported_in_every_form_and_always_as_the_same_bytes(priced: Office) -> None:
+    report = priced.reconcile(WORKED)
+    begins = {"json": b'{"id":"rpt_', "csv": b"report_id,", "xlsx": b"PK", "pdf": b"%PDF-", "focus": b"AvailabilityZone,"}
+    for form in ReportFormat:
+        stored, file = export_report(priced.engine, report.id, form)
+        assert stored.id == report.id
+        assert file.content.startswith(begins[form])
+        assert export_report(priced.engine, report.id, form)[1] == file
+    assert export_report(priced.engine, report.id, ReportFormat.JSON)[1].content == report.body
+
+
+def test_costs_are_those_of_the_versions_that_the_report_names(priced: Office) -> None:
+    """285 minutes at 0.01; what is published afterwards changes nothing."""
+    report = priced.reconcile(WORKED)
+    before = export_report(priced.engine, report.id, ReportFormat.FOCUS)
+    publish(priced, "0.05")
+    assert export_report(priced.engine, report.id, ReportFormat.FOCUS) == before
+    rows = csv.DictReader(io.StringIO(before[1].content.decode()))
+    bridge = {line["step"]: line["amount"] for line in json.loads(report.body)["bridge"]}
+    assert sum(Decimal(row["BilledCost"]) for row in rows) == Decimal(bridge["project_level"]) == Decimal("2.85")
+
+
+def test_usage_without_a_price_has_no_cost(worked: Office) -> None:
     worked.collect(WORKED)
-    body = worked.reconcile(WORKED).body
-    sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    for row in rows(body):
-        if row["minutes"]:
-            sums[row["section"], row["item"]] += Decimal(row["minutes"])
-    content = json.loads(body)
-    for line in content["bridge"]:
-        assert sums["bridge", line["step"]] == Decimal(line["total"])
-    for level in ("project_level", "meeting_level"):
-        assert sums["day", level] == sum(map(Decimal, content["totals"][level].values()))
-    assert sums["discrepancy", "boundary_straddle"] == 70
-    assert sums["discrepancy", "session_reuse_spillover"] == 140
+    report = worked.reconcile(WORKED)
+    with pytest.raises(NoRateCard, match="without a rate card"):
+        export_report(worked.engine, report.id, ReportFormat.FOCUS)
 
 
-def test_negative_minutes_stay_numbers() -> None:
-    assert {row["minutes"] for row in rows(report()) if row["section"] != "report"} == {"-1.500000"}
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", " =", "  @"])
-def test_text_that_a_spreadsheet_would_run_is_made_harmless(start: str) -> None:
-    (row,) = (
-        it for it in rows(report(sessions=[f"{start}HYPERLINK(1)"], summary=f"{start}SUM(1)")) if it["section"] == "discrepancy"
-    )
-    assert row["session_id"] == f"'{start}HYPERLINK(1)"
-    assert row["text"] == f"'{start}SUM(1)"
-
-
-@given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
-def test_no_text_begins_as_a_formula_and_none_is_lost(summary: str, session: str) -> None:
-    row = finding(sessions=[session], summary=summary)
-    for cell, text in ((row["text"], summary), (row["session_id"], session)):
-        assert not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
-        assert cell in (text, f"'{text}")
-
-
-def test_a_discrepancy_of_several_sessions_has_its_minutes_once() -> None:
-    found = [
-        it for it in rows(report(sessions=["a", "b"], days=["2026-10-30", "2026-10-31"])) if it["section"] == "discrepancy"
-    ]
-    assert [(it["session_id"], it["day"], it["minutes"]) for it in found] == [("a b", "2026-10-30 2026-10-31", "-1.500000")]
-
-
-def test_a_discrepancy_without_minutes_is_there_too() -> None:
-    found = finding(code="period_misaligned", minutes={})
-    assert (found["item"], found["tier"], found["minutes"]) == ("period_misaligned", "", "")
+def test_there_is_no_export_of_what_is_not_there(worked: Office) -> None:
+    with pytest.raises(NotFound):
+        export_report(worked.engine, "rpt_none", ReportFormat.CSV)
