@@ -9,12 +9,17 @@ from fastapi_offline import FastAPIOffline
 
 from app import auth, logs
 from app.api import (
+    audit_log,
     collections,
+    customers,
     development,
     discrepancies,
+    entities,
     health,
+    invoices,
     jobs,
     openapi,
+    ownership,
     periods,
     problems,
     projects,
@@ -68,7 +73,21 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
     )
     app.state.service = service
     v1 = APIRouter(prefix="/v1")
-    for resource in (periods, projects, collections, jobs, reconciliations, reports, discrepancies, rate_cards):
+    for resource in (
+        periods,
+        projects,
+        collections,
+        jobs,
+        reconciliations,
+        reports,
+        discrepancies,
+        rate_cards,
+        entities,
+        customers,
+        ownership,
+        invoices,
+        audit_log,
+    ):
         v1.include_router(resource.router)
     app.include_router(v1)
     app.include_router(health.router)

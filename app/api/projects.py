@@ -9,14 +9,29 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from fastapi import APIRouter, Path, Response
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, WithJsonSchema
+from sqlmodel import Session
 
-from app.api.access import Administers, Operation, Reads
-from app.api.schemas import NOT_FOUND, PRINTABLE, READS, WRITES, Changes, Cursor, Instant, Limit, Page, Strict, documented
+from app.api.access import Actor, Administers, Operation, Reads
+from app.api.schemas import (
+    NOT_FOUND,
+    OUR_ID,
+    PRINTABLE,
+    READS,
+    WRITES,
+    Changes,
+    Cursor,
+    Instant,
+    Limit,
+    Page,
+    Strict,
+    documented,
+)
 from app.db import transaction
 from app.flows.projects import import_projects
 from app.insights import client
+from app.service import Service
 from app.settings import HttpUrl
-from app.store import projects, rate_cards
+from app.store import ownership, projects, rate_cards
 from billing.minutes import format_minutes, parse_minutes
 from billing.model import Basis, Tolerance
 from billing.tiers import KNOWN_PLANS, TierPlan
@@ -90,6 +105,9 @@ class Terms(Strict):
     rate_card_id: RateCardId | None = Field(
         None, description="The rate card that its reports are priced by: what the vendor charges, for the same tiers"
     )
+    customer_id: Annotated[str, Field(pattern=OUR_ID)] | None = Field(
+        None, description="Who is invoiced for it; of a shared project, for what no other customer's session used"
+    )
 
 
 class NewProject(Terms):
@@ -130,6 +148,7 @@ class Project(BaseModel):
     cycle_anchor_day: int
     tolerance: ToleranceTerms
     rate_card_id: str | None
+    customer_id: str | None
     created_at: Instant
 
     @classmethod
@@ -150,6 +169,7 @@ class Project(BaseModel):
                 minutes=format_minutes(project.tolerance.minutes), relative=format(project.tolerance.relative, "f")
             ),
             rate_card_id=project.rate_card_id,
+            customer_id=project.customer_id,
             created_at=project.created_at,
         )
 
@@ -169,11 +189,12 @@ class Imported(BaseModel):
 
 
 @router.post("", status_code=201, summary="Add a project", responses=WRITES)
-def create_project(service: Administers, new: NewProject, response: Response) -> Project:
+def create_project(service: Administers, actor: Actor, new: NewProject, response: Response) -> Project:
     """Keep a project and, encrypted, its credentials. Upstream is not asked."""
     project = new.value(service.clock.now())
     with transaction(service.engine) as session:
         projects.create(session, service.vault, project)
+        project = _assigned(session, service, project, new, actor)
     response.headers["Location"] = f"/v1/projects/{project.project_id}"
     return Project.of(project)
 
@@ -207,16 +228,30 @@ def get_project(service: Reads, project_id: InPath) -> Project:
 
 
 @router.patch("/{project_id}", summary="Change a project", responses=WRITES | NOT_FOUND)
-def change_project(service: Administers, project_id: InPath, change: ProjectChange) -> Project:
+def change_project(service: Administers, actor: Actor, project_id: InPath, change: ProjectChange) -> Project:
     """Change some fields. Reports that exist stay as they are; the next one follows the new terms."""
     with transaction(service.engine) as session:
-        return Project.of(projects.update(session, service.vault, project_id, **_changes(change, project_id)))
+        project = projects.update(session, service.vault, project_id, **_changes(change, project_id))
+        return Project.of(_assigned(session, service, project, change, actor))
+
+
+def _assigned(
+    session: Session, service: Service, project: projects.Project, body: NewProject | ProjectChange, actor: str
+) -> projects.Project:
+    """The project, given to the customer that the body states."""
+    if "customer_id" not in body.model_fields_set:
+        return project
+    ownership.assign_project(session, project.project_id, body.customer_id, actor=actor, now=service.clock.now())
+    return projects.get(session, service.vault, project.project_id)
+
+
+_ELSEWHERE = {"project_id", "credentials", "tier_plan", "tolerance", "customer_id"}
 
 
 def _changes(body: NewProject | ProjectChange, project_id: str) -> dict[str, Any]:
     """The fields of `app.store.projects.Project` that the body states (for a new project: all of them)."""
     stated = set(type(body).model_fields) if isinstance(body, NewProject) else body.model_fields_set
-    values = {name: getattr(body, name) for name in stated - {"project_id", "credentials", "tier_plan", "tolerance"}}
+    values = {name: getattr(body, name) for name in stated - _ELSEWHERE}
     if "tier_plan" in stated:
         values["plan"] = body.tier_plan
     if "tolerance" in stated:

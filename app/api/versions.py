@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import Header
+from fastapi import Header, Response
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
@@ -19,6 +19,10 @@ IfMatch = Annotated[
     str | None,
     Header(alias="If-Match", pattern=r'^"[1-9][0-9]{0,8}"$', description="The ETag that was read, in place of `version`"),
 ]
+IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", max_length=1000, description="The ETag of a copy at hand")]
+PRIVATE = "private, no-cache"
+"""Cache-Control: a copy may be kept, by nobody else, and is asked for again each time."""
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The copy at hand is good"}}
 STALE = documented(412)
 """The problem of a change with If-Match."""
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Its version in quotes, for If-Match"}}
@@ -59,3 +63,11 @@ def expected(version: int | None, if_match: str | None) -> Iterator[int]:
 def stated(change: Changes) -> dict[str, Any]:
     """The fields that a body of changes states, but for the version."""
     return change.model_dump(include=change.model_fields_set - {"version"})
+
+
+def unless_known(response: Response, if_none_match: str | None) -> Response:
+    """The response, or 304 where the client has a copy with its ETag."""
+    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    if response.headers["etag"] in known or "*" in known:
+        return Response(status_code=304, headers={"ETag": response.headers["etag"], "Cache-Control": PRIVATE})
+    return response
