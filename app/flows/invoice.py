@@ -19,11 +19,13 @@ from app.store import audit, customers, entities, invoices
 from app.store.customers import Customer
 from app.store.money_tables import Invoice
 from billing import invoice as made
+from billing.exports import einvoice
 from billing.invoice import Envelope, Kind, Override, Status, may_invoice, move
 from billing.notes import settled
 from billing.period import BillingPeriod
 
-E_INVOICES = frozenset({"facturx", "ubl"})
+SHOWN = 5
+"""Problems of an e-invoice in one sentence."""
 
 
 def draft_invoice(
@@ -187,6 +189,11 @@ def _but_for_time(core: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_valid(core: Mapping[str, Any], envelope: Envelope) -> None:
     """Raise Conflict where the e-invoice that the customer asks for would not be one."""
+    if einvoice.FORMATS.isdisjoint(core["formats"]):
+        return
+    if problems := einvoice.validate(msgspec.json.decode(made.document(core, envelope))):
+        more = f" And {len(problems) - SHOWN} more." if len(problems) > SHOWN else ""
+        raise Conflict(f"The e-invoice does not validate, so it is not issued. {' '.join(problems[:SHOWN])}{more}")
 
 
 def _settle(session: Session, invoice: Invoice, actor: str, now: datetime) -> None:
