@@ -193,10 +193,11 @@ class Sums(BaseModel):
     total: str
 
     @classmethod
-    def of(cls, priced: Priced) -> Self:
-        """The JSON of what something comes to."""
+    def of(cls, priced: Priced, less: Priced | None = None) -> Self:
+        """The JSON of what something comes to, or of how much more than another in the same currency."""
         names = set(cls.model_fields) - {"currency"}
-        return cls(currency=priced.currency.code, **{name: priced.currency.text(getattr(priced, name)) for name in names})
+        more = {name: getattr(priced, name) - (getattr(less, name) if less else 0) for name in names}
+        return cls(currency=priced.currency.code, **{name: priced.currency.text(value) for name, value in more.items()})
 
 
 class ComparedLine(BaseModel):
@@ -219,7 +220,7 @@ class ComparedReport(BaseModel):
     verdict: str
     old: Sums | None
     new: Sums | None
-    difference: str | None = Field(description="Of the totals; null where one is missing or in another currency")
+    difference: Sums | None = Field(description="How much more is new; null where one is missing or in another currency")
     lines: list[ComparedLine]
     problems: list[str]
 
@@ -236,7 +237,7 @@ class ComparedReport(BaseModel):
             verdict=it.report.verdict,
             old=old and Sums.of(old),
             new=new and Sums.of(new),
-            difference=_difference(old, new, old.total if old else Decimal(0), new.total if new else Decimal(0)),
+            difference=Sums.of(new, old) if old and new and old.currency == new.currency else None,
             lines=list(_lines(old, new)),
             problems=[f"No {name} prices: {side}" for name, side in sides if isinstance(side, str)],
         )
@@ -252,16 +253,12 @@ def _lines(old: Priced | None, new: Priced | None) -> Iterator[ComparedLine]:
             quantity=format(sum(quantities, Decimal(0)), "f"),
             old=old and old.currency.text(was),
             new=new and new.currency.text(will),
-            difference=_difference(old, new, was, will),
+            difference=new.currency.text(will - was) if old and new and old.currency == new.currency else None,
         )
 
 
 def _amount(priced: Priced | None, usage: str) -> Decimal:
     return sum((line.amount for line in (priced.lines if priced else ()) if line.usage == usage), Decimal(0))
-
-
-def _difference(old: Priced | None, new: Priced | None, was: Decimal, will: Decimal) -> str | None:
-    return new.currency.text(will - was) if old and new and old.currency == new.currency else None
 
 
 class Compared(BaseModel):

@@ -42,7 +42,7 @@ def add(
     if application_id or private_key_file:
         if not (application_id and private_key_file):
             raise InvalidRequest("A Vonage application needs both --application-id and --private-key-file.")
-        credentials = {"kind": "vonage", "application_id": application_id, "private_key": _read(private_key_file)}
+        credentials = {"kind": "vonage", "application_id": application_id, "private_key": read(private_key_file)}
     else:
         credentials = {"kind": "opentok", "secret": _secret(secret_file, "Project secret")}
     new = _checked(
@@ -115,7 +115,8 @@ def _checked(**given: Any) -> api.NewProject:
         raise InvalidRequest("; ".join(f"{it.pointer}: {it.detail}" for it in fields)) from None
 
 
-def _read(file: typer.FileText) -> str:
+def read(file: typer.FileText) -> str:
+    """What a file says. Raises InvalidRequest for one that is no text."""
     try:
         return str(file.read())
     except UnicodeDecodeError:
@@ -124,7 +125,7 @@ def _read(file: typer.FileText) -> str:
 
 def _secret(file: typer.FileText | None, prompt: str) -> str:
     if file:
-        return _read(file).strip()
+        return read(file).strip()
     if not sys.stdin.isatty():
         raise InvalidRequest("A secret is asked for on a terminal only; elsewhere give --secret-file, `-` for standard input.")
     secret: str = typer.prompt(prompt, hide_input=True)
