@@ -226,7 +226,7 @@ def _wanted(state: _State, lines: Sequence[CreditLine], commitment: Decimal | No
 def _within(state: _State, key: Key, amount: Decimal, what: str, pointer: str) -> Decimal:
     currency, rest = state.currency, state.left[key]
     low, high = min(rest, _ZERO), max(rest, _ZERO)
-    if low <= amount <= high and amount == currency.round(amount):
+    if amount.is_finite() and low <= amount <= high and amount == currency.round(amount):
         return amount
     raise InvalidNote(
         f"{plain(amount)} {currency.code} cannot be credited of {what}, of which {currency.text(rest)} are left",
@@ -320,9 +320,11 @@ def _note(invoice: Json, state: _State, change: Fields, reason: str, said: Json)
     kind = Kind.DEBIT_NOTE if total > 0 else Kind.CREDIT_NOTE
     amounts = change if kind is Kind.DEBIT_NOTE else _less({}, change)
     money = state.currency.text
-    named = (it for it in state.lines if any(amounts.get((name, it)) for name in ("line", *_QUANTITIES)))
+    named = [it for it in state.lines if any(amounts.get((name, it)) for name in ("line", *_QUANTITIES))]
     discounts = {key[1]: amount for key, amount in amounts.items() if key[0] == "discount" and amount}
-    rates = [key[1] for key in amounts if key[0] == "base" and (amounts[key] or amounts["tax", key[1]])]
+    # Those that the note's lines and discounts name, also on a base of zero: their category is said nowhere else.
+    used = {*(state.lines[it]["tax"] for it in named), *(tax for *_, tax in discounts)}
+    rates = [key[1] for key in amounts if key[0] == "base" and (amounts[key] or amounts["tax", key[1]] or key[1][0] in used)]
     taxes = [
         dict(zip(("name", "percent", "category", "reason"), rate, strict=True))
         | {"base": money(amounts["base", rate]), "amount": money(amounts["tax", rate])}
