@@ -218,10 +218,14 @@ def _other_days(unit: Unit, period: BillingPeriod, used: Minutes, asked: Iterabl
             )
 
 
-def _zones(unit: Unit) -> Iterator[_Reading]:
+def _zones(unit: Unit, used: Minutes) -> Iterator[_Reading]:
     if unit.zone:
         words = f"What was billed is what was used in the period by the days of {unit.zone.name}."
-        yield _Reading(Cause.PERIOD, words, unit.zone.minutes, {}, unit.zone.error)
+        yield _Reading(Cause.PERIOD, words, unit.zone.minutes, _change(used, unit.zone.minutes), unit.zone.error)
+
+
+def _change(used: Minutes, minutes: Minutes) -> Minutes:
+    return {usage: value - used.get(usage, 0) for usage, value in minutes.items()}
 
 
 def _moved(rest: Minutes) -> Minutes:
