@@ -82,8 +82,9 @@ def verify(report_id: ReportId, as_json: AsJson = False) -> None:
 
 
 def verify_all(as_json: AsJson = False) -> None:
-    """Check every payload's hash and make every report again; exit 1 if anything differs."""
-    _tell(proofs.verify_all(service().engine), "Every payload and every report is what its hash says.", as_json)
+    """Check every hash, make every report again, and follow the audit log; exit 1 if anything differs."""
+    good = "Every payload, report, rate card, invoice and entry of the audit log is what its hash says."
+    _tell(proofs.verify_all(service().engine), good, as_json)
 
 
 def _tell(findings: list[str], good: str, as_json: bool) -> None:

@@ -1,4 +1,5 @@
-"""Verifying: every payload is what its name says, and every report can be made again, byte for byte, from what it lists."""
+"""Verifying: every payload is what its name says, every report can be made again, byte for byte, from what it lists, and rate
+cards, invoices and the audit log say what their hashes say."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ from sqlmodel import Session
 from app.db import transaction
 from app.errors import NotFound
 from app.flows.reconcile import gather, priced
-from app.store import observations, rate_cards, reports
+from app.store import audit, invoices, observations, rate_cards, reports
 from app.store.meeting_rows import PayloadError
 from app.store.payloads import content_hash
 from app.store.tables import Report
@@ -33,10 +34,20 @@ def verify(engine: Engine, report_id: str) -> list[str]:
 
 
 def verify_all(engine: Engine) -> list[str]:
-    """What is wrong with any payload or report of the store, a sentence each."""
+    """What is wrong with anything in the store that must not change, a sentence each."""
     with transaction(engine, read_only=True) as session:
         found = [problem for sha256 in observations.payload_hashes(session) for problem in _payload(session, sha256)]
-        return found + [problem for it in reports.ids(session) for problem in _report(session, reports.get(session, it))]
+        found += [problem for it in reports.ids(session) for problem in _report(session, reports.get(session, it))]
+        found += [*rate_cards.check(session), *invoices.check(session), *_foundations(session)]
+        return found + audit.check(session)
+
+
+def _foundations(session: Session) -> Iterator[str]:
+    """Invoices whose reports are not there any more, as they were."""
+    known = reports.hashes(session)
+    for invoice_id, report_id, sha256 in invoices.foundations(session):
+        if known.get(report_id) != sha256:
+            yield f"The invoice {invoice_id} rests on the report {report_id}, which is not there as it was."
 
 
 def _payload(session: Session, sha256: str) -> Iterator[str]:

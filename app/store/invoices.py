@@ -1,6 +1,6 @@
 """Invoices and notes: documents with a status, written by one at a time, numbered without a gap once they are finalized."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -133,8 +133,7 @@ def list_page(
 def check(session: Session) -> list[str]:
     """What is wrong with any invoice or with the numbers, a sentence each, for `verify`."""
     problems, numbers = list[str](), set[tuple[str, str]]()
-    in_order = select(Invoice).order_by(col(Invoice.created_at), col(Invoice.id))
-    for invoice in session.exec(in_order.execution_options(yield_per=100)):
+    for invoice in _all(session):
         problems += _wrong(invoice)
         if invoice.number is not None:
             numbers.add((invoice.entity_id, invoice.number))
@@ -144,6 +143,18 @@ def check(session: Session) -> list[str]:
         problems += [f"The number {it} is of no invoice." for it in counted if (counter.entity_id, it) not in numbers]
         numbers -= {(counter.entity_id, it) for it in counted}
     return problems + [f"The number {number} was never given out." for _, number in sorted(numbers)]
+
+
+def foundations(session: Session) -> Iterator[tuple[str, str, str]]:
+    """Of every invoice that can be read, the reports that it rests on: its id, the report's, and the report's sha256."""
+    for invoice in _all(session):
+        if sha256(invoice.body).hexdigest() == invoice.sha256:
+            yield from ((invoice.id, it["id"], it["sha256"]) for it in core_of(invoice)["reports"])
+
+
+def _all(session: Session) -> Iterable[Invoice]:
+    in_order = select(Invoice).order_by(col(Invoice.created_at), col(Invoice.id))
+    return session.exec(in_order.execution_options(yield_per=100))
 
 
 def _wrong(invoice: Invoice) -> Iterator[str]:

@@ -137,7 +137,7 @@ def owner_of(session: Session, project_id: str) -> Callable[[str], str | None]:
 
 def _listed(session: Session, project_id: str) -> dict[str, str]:
     statement = select(SessionOwner.session_id, SessionOwner.customer_id).where(SessionOwner.project_id == project_id)
-    return dict(session.execute(statement).tuples().all())
+    return dict(session.execute(statement).all())
 
 
 def _locked(session: Session, project_id: str) -> ProjectRow:

@@ -87,6 +87,11 @@ def ids(session: Session) -> Sequence[str]:
     return session.exec(select(Report.id).order_by(col(Report.created_at), col(Report.id))).all()
 
 
+def hashes(session: Session) -> dict[str, str]:
+    """The sha256 of every report by its id, for `verify`."""
+    return dict(session.execute(select(Report.id, Report.sha256)).all())
+
+
 def list_page(session: Session, *, project_id: str | None = None, limit: int, cursor: str | None = None) -> Page[Report]:
     """Reports of one project or of all, newest first, without their bodies. Raises InvalidRequest for a bad cursor."""
     statement = select(Report).options(defer(Report.body, raiseload=True))  # type: ignore[arg-type]  # a column at run time
