@@ -59,7 +59,10 @@ SEVERITY: Mapping[Code, Severity] = {
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One finding: signed micro-minutes by tier field, the days or sessions concerned, a sentence, its evidence."""
+    """One finding: signed micro-minutes by tier field, the days or sessions concerned, a sentence, its evidence.
+
+    `subject` is what it is about where that is neither a session nor a day.
+    """
 
     code: Code
     minutes: Mapping[str, int]
@@ -67,6 +70,7 @@ class Discrepancy:
     days: Sequence[date] = ()
     sessions: Sequence[str] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -79,8 +83,8 @@ class Discrepancy:
         return sum(self.minutes.values())
 
     def fingerprint(self, project_id: str) -> str:
-        """What makes it the same finding in the next report: project, code, and the session or else the first day."""
-        subject = self.sessions[0] if self.sessions else str(min(self.days, default=""))
+        """What makes it the same finding in the next report: project, code, and the subject, session or else the first day."""
+        subject = self.subject or (self.sessions[0] if self.sessions else str(min(self.days, default="")))
         return sha256("\n".join((project_id, self.code, subject)).encode()).hexdigest()
 
 

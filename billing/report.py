@@ -65,7 +65,7 @@ def build(reconciliation: Reconciliation, amounts: Amounts | None = None) -> byt
             "bridge": [_bridge_line(plan, *each) for each in zip(reconciliation.bridge, money.bridge, strict=True)],
             "days": [_day(plan, line) for line in reconciliation.days],
             "discrepancies": [
-                _discrepancy(it, terms, amount)
+                finding(it, terms.project_id, amount)
                 for it, amount in zip(reconciliation.discrepancies, money.discrepancies, strict=True)
             ],
             "observations": [_observation(it) for it in reconciliation.observations],
@@ -119,6 +119,25 @@ def discrepancy_id(fingerprint: str) -> str:
     return f"dsc_{fingerprint[:24]}"
 
 
+def finding(found: Discrepancy, project_id: str, amount: str | None) -> Mapping[str, Any]:
+    """A discrepancy as it stands in a report; `amount` is what it comes to in the report's currency, if that is known."""
+    fingerprint = found.fingerprint(project_id)
+    return {
+        "id": discrepancy_id(fingerprint),
+        "fingerprint": fingerprint,
+        "code": found.code,
+        "severity": found.severity,
+        "status": "open",
+        "minutes": {field: format_minutes(value) for field, value in found.minutes.items()},
+        "total": format_minutes(found.total),
+        "amount": amount,
+        "days": [str(day) for day in found.days],
+        "sessions": list(found.sessions),
+        "summary": found.summary,
+        "evidence": dict(found.evidence),
+    }
+
+
 def _minutes(plan: Sequence[str], value: Tiers | None) -> dict[str, str]:
     return {} if value is None else {field: format_minutes(minutes) for field, minutes in zip(plan, value, strict=True)}
 
@@ -159,24 +178,6 @@ def _day(plan: Sequence[str], line: DayLine) -> Mapping[str, Any]:
         "difference": _minutes(plan, difference),
         "usage": _kinds(line.usage),
         "observation_id": line.observation_id,
-    }
-
-
-def _discrepancy(found: Discrepancy, terms: ProjectTerms, amount: str | None) -> Mapping[str, Any]:
-    fingerprint = found.fingerprint(terms.project_id)
-    return {
-        "id": discrepancy_id(fingerprint),
-        "fingerprint": fingerprint,
-        "code": found.code,
-        "severity": found.severity,
-        "status": "open",
-        "minutes": {field: format_minutes(value) for field, value in found.minutes.items()},
-        "total": format_minutes(found.total),
-        "amount": amount,
-        "days": [str(day) for day in found.days],
-        "sessions": list(found.sessions),
-        "summary": found.summary,
-        "evidence": dict(found.evidence),
     }
 
 
