@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +19,7 @@ from app.insights.limits import Unlimited
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
-from app.store import projects, reports
+from app.store import projects, rate_cards, reports
 from app.store.projects import Project
 from billing.model import Tolerance
 from billing.period import BillingPeriod, resolve
@@ -69,8 +70,10 @@ def report_on(case: Case, requested: dict[str, Any], engine: Engine) -> Reported
         cross_check=case.cross_check,
         plan=TierPlan.of(case.plan),
         tolerance=Tolerance(case.tolerance, Decimal(case.relative.numerator) / case.relative.denominator),
+        rate_card_id="rc_scenario",
     )
     with transaction(engine) as session:
+        rate_cards.publish(session, rate_card(case.plan), clock.now(), actor="test")
         projects.create(session, VAULT, project)
 
     def client(_: Project) -> InsightsClient:
@@ -105,6 +108,24 @@ def report_on(case: Case, requested: dict[str, Any], engine: Engine) -> Reported
     report = reconcile(engine, project, aligned, clock=clock)
     with transaction(engine, read_only=True) as session:
         return read(reports.get(session, report.id).body)
+
+
+def rate_card(plan: Sequence[str]) -> dict[str, Any]:
+    """Prices at which a minute costs less the more there are, rounded once, so that an oracle can work them out by itself."""
+    return {
+        "id": "rc_scenario",
+        "name": "Scenario",
+        "currency": "USD",
+        "effective_from": "2020-01-01",
+        "tier_plan": list(plan),
+        "prices": {tier: {"model": "graduated", "brackets": brackets(place)} for place, tier in enumerate(plan, 1)},
+        "rounding": {"quantity_decimals": "6", "per": "invoice"},
+    }
+
+
+def brackets(place: int) -> list[dict[str, str | None]]:
+    """The brackets of the plan's tier at that place."""
+    return [{"up_to": "100", "unit_price": f"0.0{place}"}, {"up_to": None, "unit_price": f"0.00{place}"}]
 
 
 def read(body: bytes) -> Reported:

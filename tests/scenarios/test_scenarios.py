@@ -7,6 +7,8 @@ or not at all is added up over all of them, and printed at the end of the sessio
 from collections import Counter
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
+from fractions import Fraction
+from math import floor
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -50,6 +52,7 @@ def judge(told: Scenario, engine: Engine, tally: Tally) -> Reported:
     assert report.verdict == true.verdict
     check_bridge(report, true, noise)
     check_days(report, true, noise)
+    check_money(report)
     if not noise:
         explained = Decimal(true.explained.numerator) / true.explained.denominator
         assert report.explained == str(explained.quantize(Decimal("0.000001"), ROUND_DOWN))
@@ -94,3 +97,32 @@ def check_days(report: Reported, true: Truth, noise: int) -> None:
             assert it["difference"] == {tier: it["project_level"][tier] - it["meeting_level"][tier] for tier in day.project}
         else:
             assert it["difference"] == {}
+
+
+def check_money(report: Reported) -> None:
+    """Each subtotal costs what its minutes cost, each line what it adds, each discrepancy what it would cost on top of the
+    project level; worked out in fractions from the minutes that have just been found true."""
+    plan: list[str] = report.content["tier_plan"]
+    running = Fraction(0)
+    for line in report.content["bridge"]:
+        amount, minutes = Fraction(line["amount"]), report.bridge[line["step"]]
+        running = amount if line is report.content["bridge"][0] else running if line["subtotal"] else running + amount
+        if line["subtotal"]:
+            assert amount == running == charge(plan, minutes), line["step"]
+    billed = report.bridge["project_level"]
+    for found in report.content["discrepancies"]:
+        minutes = {tier: int(Decimal(text).scaleb(6)) for tier, text in found["minutes"].items()}
+        if set(minutes) <= set(billed):
+            more = {tier: value + minutes.get(tier, 0) for tier, value in billed.items()}
+            assert Fraction(found["amount"]) == charge(plan, more) - charge(plan, billed), found["code"]
+        else:
+            assert found["amount"] is None
+
+
+def charge(plan: list[str], minutes: dict[str, int]) -> Fraction:
+    """What micro-minutes of the plan's tiers cost in whole cents."""
+    cents = Fraction(0)
+    for place, tier in enumerate(plan, 1):
+        used = Fraction(minutes[tier], 10**6)
+        cents += min(used, 100) * place + max(used - 100, 0) * place / 10
+    return Fraction(floor(cents + Fraction(1, 2)) if cents >= 0 else -floor(-cents + Fraction(1, 2)), 100)

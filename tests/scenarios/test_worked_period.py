@@ -90,3 +90,23 @@ def test_the_product_comes_to_the_table(case: Case, engine: Engine) -> None:
     assert (report.verdict, report.explained) == ("balanced", "1.000000")
     spillover = next(it for it in report.content["discrepancies"] if it["code"] == "session_reuse_spillover")
     assert spillover["evidence"] == {"before": {LOW: "60.000000"}, "after": {LOW: "80.000000"}}
+
+
+def test_the_product_prices_the_table(case: Case, engine: Engine) -> None:
+    """At 0.01 and 0.02 for the first 100 minutes of the two tiers, 0.001 and 0.002 for those above."""
+    report = report_on(case, {"first_day": str(HALLOWEEN), "last_day": str(LONG_DAY)}, engine)
+    amounts = {line["step"]: line["amount"] for line in report.content["bridge"]}
+    assert amounts == {
+        "session_level": "2.19",  # 1.00 + 290 × 0.001 + 45 × 0.02
+        "session_total_mismatch": "0.00",
+        "reuse_before": "-0.06",
+        "reuse_after": "-0.08",
+        "straddles_end": "-0.04",
+        "straddles_start": "0.60",
+        "meeting_level": "2.61",  # 1.00 + 110 × 0.001 + 75 × 0.02
+        "residual": "0.00",
+        "project_level": "2.61",
+    }
+    found = {it["code"]: it["amount"] for it in report.content["discrepancies"] if it["code"] != "boundary_straddle"}
+    assert found == {"session_reuse_spillover": "0.14"}  # 140 × 0.001, all above the first 100
+    assert report.content["rate_card"] == {"id": "rc_scenario", "versions": [1], "problem": None}
