@@ -18,9 +18,10 @@ import rendercv_fonts
 import typst
 
 from billing.errors import TooLargeToPrint
+from billing.invoice import describe
 
-MAX_LINES = 10_000
-"""More rows than this are refused: ten thousand lines take seconds and some three hundred pages."""
+MAX_ROWS = 3_000
+"""More rows than this are refused: so many lines take 3 s, 500 MB and a hundred pages or two."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAMILIES = ("Source Sans 3", "Noto Sans", "Open Sans")
@@ -38,7 +39,7 @@ _CONTROLS = {
 def invoice(document: Mapping[str, Any]) -> bytes:
     """An invoice, credit or debit note as it is sent; a draft and a void one bear their mark on every page.
 
-    Raises TooLargeToPrint for more than MAX_LINES lines.
+    Raises TooLargeToPrint for more than MAX_ROWS lines.
     """
     _bounded(document["lines"], "/lines")
     return _pdf("invoice", document, _midnight(document["issued_on"] or document["period"]["last_day"]))
@@ -47,27 +48,28 @@ def invoice(document: Mapping[str, Any]) -> bytes:
 def report(document: Mapping[str, Any]) -> bytes:
     """A reconciliation report: verdict, period, the bridge as a chart and in figures, discrepancies, days, observations.
 
-    Discrepancies past the first hundred are summed up by code. Raises TooLargeToPrint for more than MAX_LINES days or
+    Discrepancies past the first hundred are summed up by code. Raises TooLargeToPrint for more than MAX_ROWS days or
     observations.
     """
     _bounded(document["days"], "/days")
     _bounded(document["observations"], "/observations")
-    return _pdf("report", document, datetime.fromisoformat(document["created_at"]))
+    usage = {describe(kind): minutes for kind, minutes in document.get("usage", {}).items()}
+    return _pdf("report", {**document, "usage": usage}, datetime.fromisoformat(document["created_at"]))
 
 
 def letter(document: Mapping[str, Any]) -> bytes:
     """A letter that disputes a vendor's invoice, as `billing.vendor` words it, with every row that is claimed.
 
-    Raises TooLargeToPrint for more than MAX_LINES claims.
+    Raises TooLargeToPrint for more than MAX_ROWS claims.
     """
     _bounded(document["claims"], "/claims")
     return _pdf("letter", document, _midnight(document["date"]))
 
 
 def _bounded(rows: Sequence[object], pointer: str) -> None:
-    if len(rows) > MAX_LINES:
+    if len(rows) > MAX_ROWS:
         raise TooLargeToPrint(
-            f"{len(rows)} rows are too many for a PDF", pointer=pointer, expected=f"at most {MAX_LINES} rows; take CSV or XLSX"
+            f"{len(rows)} rows are too many for a PDF", pointer=pointer, expected=f"at most {MAX_ROWS} rows; take CSV or XLSX"
         )
 
 
