@@ -12,7 +12,10 @@ from typing import Any
 import httpx
 
 from app.api.openapi import EXAMPLES
+from billing.ratecard_file import dump, load_text, parse
 from tests.e2e.conftest import DATASET, NOW, PERIOD, installed
+
+LIST_PRICES = Path(__file__).parents[2] / "docs" / "examples" / "list-prices.yaml"
 
 
 class Recorder:
@@ -44,8 +47,14 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     say("align", "GET", "/v1/periods/align?start=2026-10-31T00:00:00Z&end=2026-11-02T08:00:00Z")
     say("import_account", "POST", "/v1/projects/import", account)
     new = {"project_id": "200", "name": "Acme", "credentials": {"kind": "opentok", "secret": secret}, "cycle_anchor_day": 15}
+    card = {key: value for key, value in dump(parse(load_text(LIST_PRICES.read_text(), "yaml"))).items() if value}
+    published = say("publish_rate_card", "POST", "/v1/rate-cards", card | {"id": "list-prices-example"})
+    say("list_rate_cards", "GET", "/v1/rate-cards")
+    say("get_rate_card", "GET", f"/v1/rate-cards/{published['id']}")
+    say("list_rate_card_versions", "GET", f"/v1/rate-cards/{published['id']}/versions")
+    say("get_rate_card_version", "GET", f"/v1/rate-cards/{published['id']}/versions/1")
     say("create_project", "POST", "/v1/projects", new)
-    say("change_project", "PATCH", "/v1/projects/200", {"tolerance": {"minutes": "0.05"}})
+    say("change_project", "PATCH", "/v1/projects/100", {"rate_card_id": published["id"]})
     say("list_projects", "GET", "/v1/projects")
     say("get_project", "GET", "/v1/projects/100")
     wanted = {"project_id": "100", "period": PERIOD}
@@ -57,6 +66,8 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     say("get_coverage", "GET", "/v1/projects/100/coverage?period=2026-10-31..2026-11-01")
     say("list_reports", "GET", "/v1/reports?project_id=100")
     say("get_report", "GET", f"/v1/reports/{report['id']}")
+    dearer = card | {"prices": card["prices"] | {"from1To2Publishers": {"model": "flat", "unit_price": "0.0045"}}}
+    say("diff_rate_card", "POST", "/v1/rate-cards/diff", {"rate_card": dearer, "card_id": published["id"]})
     say("list_report_discrepancies", "GET", f"/v1/reports/{report['id']}/discrepancies?limit=1")
     say("get_evidence", "GET", f"/v1/reports/{report['id']}/evidence?session_id=1_MX4xMDB-worked-E")
     say("export_report", "GET", f"/v1/reports/{report['id']}/export?format=csv")

@@ -62,6 +62,10 @@ CONTRACT = {
     "BridgeStep": "step minutes total amount",
     "ReportDay": "day hours project_level project_status meeting_level meeting_coverage difference",
     "Finding": "id fingerprint code severity status minutes total amount days sessions summary evidence",
+    "NewRateCard": "id name version currency effective_from effective_to tier_plan prices usage_prices allowance commitment "
+    "discounts tax rounding",
+    "RateCard": "id name version currency effective_from effective_to tier_plan prices usage_prices allowance commitment "
+    "discounts tax rounding",
     "Change": "status note assignee ignore_until",
     "Problem": "type title status detail errors request_id upstream_code",
 }
