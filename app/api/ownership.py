@@ -13,6 +13,7 @@ from app.api.parties import LINE
 from app.api.projects import InPath
 from app.api.schemas import NOT_FOUND, READS, WRITES, Cursor, Limit, Page, Strict
 from app.db import transaction
+from app.errors import InvalidRequest
 from app.service import Service
 from app.store import ownership, projects
 from billing.errors import InvalidSetting
@@ -146,8 +147,13 @@ def replace_session_rules(service: Administers, actor: Actor, project_id: InPath
 
 def _imported(service: Service, actor: str, project_id: str, given: SessionList, *, replace: bool) -> ImportedSessions:
     now = service.clock.now()
-    with transaction(service.engine) as session:
-        counts = ownership.import_sessions(session, project_id, given.owners(), replace=replace, actor=actor, now=now)
+    try:
+        with transaction(service.engine) as session:
+            counts = ownership.import_sessions(session, project_id, given.owners(), replace=replace, actor=actor, now=now)
+    except InvalidRequest as error:
+        if given.csv:  # which the store knows nothing of
+            error.pointer = "/csv"
+        raise
     return ImportedSessions(**counts)
 
 
