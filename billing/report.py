@@ -19,7 +19,7 @@ from billing.attribution import Tiers
 from billing.discrepancy import Discrepancy
 from billing.facts import Observation
 from billing.minutes import format_minutes
-from billing.model import BridgeLine, DayLine, ProjectTerms, Reconciliation
+from billing.model import BridgeLine, DayLine, Reconciliation
 from billing.period import AlignedPeriod, hours_of
 
 _ENVELOPE = ("id", "version", "supersedes", "sha256", "created_at")
