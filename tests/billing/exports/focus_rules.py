@@ -173,7 +173,7 @@ def _row(row: Row) -> Iterator[str]:
         for said, holds in RULES.items():
             try:
                 good = holds(row)
-            except (ArithmeticError, ValueError):
+            except (ArithmeticError, TypeError, ValueError):
                 good = False
             if not good:
                 yield said
@@ -279,12 +279,14 @@ def _before(start: str, end: str) -> Callable[[Row], bool]:
     return lambda row: datetime.fromisoformat(row[start]) < datetime.fromisoformat(row[end])
 
 
-_PRICED = ("ContractedUnitPrice", "ListUnitPrice", "PricingCategory", "PricingQuantity", "SkuId", "SkuPriceId")
-_PRICED += ("PricingCurrencyContractedUnitPrice", "PricingCurrencyListUnitPrice")
+PRICED = ("ContractedUnitPrice", "ListUnitPrice", "PricingCategory", "PricingQuantity", "SkuId", "SkuPriceId")
+PRICED += ("PricingCurrencyContractedUnitPrice", "PricingCurrencyListUnitPrice")
+
+COMMITMENT = ("Category", "Name", "Quantity", "Status", "Type", "Unit")
 
 RULES: Mapping[str, Callable[[Row], bool]] = {
-    **{f"{it}: MUST be null when ChargeCategory is Tax": _not_of_tax(it) for it in _PRICED},
-    **{f"{it}: MUST NOT be null for Usage or Purchase that is no Correction": _needed(it) for it in _PRICED},
+    **{f"{it}: MUST be null when ChargeCategory is Tax": _not_of_tax(it) for it in PRICED},
+    **{f"{it}: MUST NOT be null for Usage or Purchase that is no Correction": _needed(it) for it in PRICED},
     "BillingAccountType: goes with BillingAccountId": _together("BillingAccountType", "BillingAccountId"),
     "BillingPeriodEnd: is the exclusive end": _before("BillingPeriodStart", "BillingPeriodEnd"),
     "ChargePeriodEnd: is the exclusive end": _before("ChargePeriodStart", "ChargePeriodEnd"),
@@ -298,7 +300,7 @@ RULES: Mapping[str, Callable[[Row], bool]] = {
         f"CommitmentDiscount{it}: MUST be null without CommitmentDiscountId": _only_with(
             f"CommitmentDiscount{it}", "CommitmentDiscountId"
         )
-        for it in ("Category", "Name", "Quantity", "Status", "Type", "Unit")
+        for it in COMMITMENT
     },
     "ConsumedQuantity: MUST be null where nothing is used": _only_for_usage,
     "ConsumedQuantity: MUST NOT be null for Usage that is no Correction": lambda row: (
@@ -343,6 +345,7 @@ def _whole(rows: Sequence[Row], payable: Mapping[str, Decimal] | None) -> Iterat
                 found.setdefault(row[one], set()).add(row[many])
         yield from (f"{said}, not {sorted(values)}" for values in found.values() if len(values) > 1)
     for name, amount in (payable or {}).items():
-        billed = sum((Decimal(row["BilledCost"]) for row in rows if row["InvoiceId"] == name), Decimal(0))
+        costs = [row["BilledCost"] for row in rows if row["InvoiceId"] == name]
+        billed = sum((Decimal(cost) for cost in costs if _NUMERIC.fullmatch(cost)), Decimal(0))
         if billed != amount:
             yield f"BilledCost: the sum for {name} is {billed}, but {amount} is payable"
