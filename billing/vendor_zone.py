@@ -1,8 +1,8 @@
 """The period by the days of UTC, from the meetings: the project level plus the hours before it, minus its last hours.
 
 A billing day begins 7 or 8 hours after the day of the same name in UTC. Whoever bills by UTC counts the evening before the
-period, and not its last evening. The project level is told by the day alone, so those hours are taken from the meetings: one that
-crosses an edge is split as one that crosses a midnight is, with the error that this may make.
+period, and not its last evening. The project level is told by the day alone, so those hours are taken from the meetings: one
+that crosses an edge is split as one that crosses a midnight is, with the error that this may make.
 """
 
 from collections.abc import Iterable, Mapping
