@@ -172,6 +172,25 @@ def test_each_page_bears_the_mark_of_what_is_no_claim(status: str, kind: str, ma
     assert ("Payment" in "".join(found)) is asked
 
 
+def test_an_american_entity_writes_on_letter_paper_and_addresses_as_there() -> None:
+    document = samples.plain()
+    document["entity"]["address"] |= {"city": "San Francisco", "region": "CA", "postal_code": "94104", "country": "US"}
+    body = pdf.invoice(document)
+    assert pypdf.PdfReader(io.BytesIO(body)).pages[0].mediabox[2:] == [612, 792]
+    assert bare("San Francisco, CA 94104 · US") in said(body)
+    assert round(float(pypdf.PdfReader(io.BytesIO(pdf.invoice(samples.plain()))).pages[0].mediabox[3])) == 842
+
+
+def test_what_a_document_leaves_out_leaves_no_gap() -> None:
+    document = samples.plain() | {"reports": [], "report_ids": [], "taxes": [], "tax": "0.00", "lines": []}
+    document["customer"] |= {"address": None, "tax_number": "", "reference": "", "purchase_order": ""}
+    document["entity"] |= {"address": None, "bank": None, "tax_number": "", "registration": "", "email": "", "phone": ""}
+    text = said(pdf.invoice(document))
+    for words in ("Your reference", "Purchase order", "IBAN", "Tax number", "Registered", "Report"):
+        assert bare(words) not in text
+    assert bare("Terms Payable within 30 days") in text
+
+
 def test_a_note_names_the_invoice_it_corrects_and_why() -> None:
     text = said(pdf.invoice(samples.credit_note()))
     for words in (
