@@ -64,7 +64,7 @@ class BilledLine:
 
 @dataclass(frozen=True)
 class BilledInvoice:
-    """An invoice of the vendor's for a period; without `project_ids` it is for the whole account."""
+    """An invoice of the vendor's for a period. `project_ids` are the projects that it is for, none for the whole account."""
 
     vendor: str
     number: str
@@ -73,6 +73,16 @@ class BilledInvoice:
     project_ids: tuple[str, ...]
     lines: tuple[BilledLine, ...]
     total: Decimal
+
+    @property
+    def by_project(self) -> bool:
+        """Whether each usage line names its project: it is matched with that project's usage then, else with all together."""
+        return any(line.project_id for line in self.of(Kind.USAGE))
+
+    @property
+    def projects(self) -> tuple[str, ...]:
+        """The projects that it is for: those given, or else those that its usage lines name."""
+        return self.project_ids or tuple(sorted({line.project_id for line in self.of(Kind.USAGE) if line.project_id}))
 
     def of(self, kind: Kind) -> list[BilledLine]:
         """The lines of one kind, in their order."""
@@ -95,14 +105,15 @@ def parse(document: Mapping[str, Any]) -> BilledInvoice:
     if not 1 <= len(lines) <= MAX_LINES:
         _refuse(f"the invoice has {len(lines)} lines", "/lines", f"1 to {MAX_LINES} lines")
     parsed = tuple(_line(line, f"/lines/{place}") for place, line in enumerate(lines))
-    _require_order(parsed)
+    project_ids = tuple(sorted(set(document.get("project_ids") or ())))
+    _require_order(parsed, project_ids)
     total = document.get("total")
     return BilledInvoice(
         vendor=document["vendor"],
         number=document["number"],
         currency=currency,
         period=period_of(document["period"]),
-        project_ids=tuple(sorted(set(document.get("project_ids") or ()))),
+        project_ids=project_ids,
         lines=parsed,
         total=currency.round(sum((line.amount for line in parsed), Decimal(0)))
         if total is None
@@ -176,7 +187,7 @@ def is_tier(name: str) -> bool:
         return False
 
 
-def _require_order(lines: Sequence[BilledLine]) -> None:
+def _require_order(lines: Sequence[BilledLine], project_ids: Sequence[str]) -> None:
     """Each row once, and either every usage row says its project or none does: otherwise a minute could be matched twice."""
     seen: set[int] = set()
     usage = [line for line in lines if line.kind is Kind.USAGE]
@@ -184,6 +195,8 @@ def _require_order(lines: Sequence[BilledLine]) -> None:
         if line.line in seen:
             _refuse(f"the line {line.line} comes more than once", f"/lines/{place}/line", "a number of its own for each line")
         seen.add(line.line)
+        if line.kind is Kind.USAGE and line.project_id and project_ids and line.project_id not in project_ids:
+            _refuse("a project that the invoice is not for", f"/lines/{place}/project_id", "one of its project_ids")
         if line.kind is Kind.USAGE and (line.project_id is None) != (usage[0].project_id is None):
             _refuse(
                 "some usage lines name their project and some do not",

@@ -32,9 +32,9 @@ def in_utc(
 ) -> Zone:
     """What was used from UTC midnight to UTC midnight, where `used` is the project level of the period.
 
-    `windows` are those of the `needed` days. Kinds of usage that no meeting tells are left as they are.
+    `windows` are those of the `needed` days. Kinds of usage that no meeting tells are left as they are. Raises TierNotObserved.
     """
-    held = list(windows)
+    held = [(observation, window.only(plan.fields)) for observation, window in windows]
     known = {(it.session, it.meeting_key, it.created): it for it in details}
     edges = (
         (_midnight(period.first_day), microseconds(period.start)),

@@ -2,8 +2,8 @@
 
 A discrepancy is known by its fingerprint. It belongs to the period in whose report it was last found, and is resolved when a
 newer report that covers that period no longer has it; what comes from where a period begins and ends is resolved by a report
-of the same period only. What a person resolved and the next report still finds is open again; what is
-ignored stays so, or until the first report after `ignore_until`.
+of the same period only, and what is wrong with a vendor's invoice by another match of that invoice only. What a person resolved
+and is found again is open again; what is ignored stays so, or until it is first found after `ignore_until`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ class Status(StrEnum):
 
 
 class Step(StrEnum):
-    """What may happen to it: the first four by a report, the last by a person."""
+    """What may happen to it: the first four by a report or the match of an invoice, the last by a person."""
 
     OPENED = "opened"
     SEEN = "seen"
@@ -43,11 +43,32 @@ class Step(StrEnum):
 
 def follow(session: Session, report: Report, findings: Iterable[Mapping[str, Any]]) -> None:
     """Take in what a new report finds, as its JSON has it: open, see again, reopen, and resolve what it no longer has."""
-    at, found = report.created_at, {finding["id"]: finding for finding in findings}
-    known = _by_id(session, list(found))
     earlier = session.exec(select(Discrepancy).where(*_covered(report), Discrepancy.status != Status.RESOLVED)).all()
+    _take_in(session, [(report, finding) for finding in findings], earlier, report.created_at, report.id)
 
-    for key, finding in found.items():
+
+def follow_match(session: Session, invoice_id: str, found: Iterable[tuple[Report, Mapping[str, Any]]], at: datetime) -> None:
+    """Take in what a match of a vendor's invoice finds, each beside the report that it rests on: as `follow` does for a report.
+
+    Only the next match of the same invoice resolves what it no longer finds.
+    """
+    open_ones = select(Discrepancy).where(
+        Discrepancy.code == Code.VENDOR_INVOICE_MISMATCH, Discrepancy.status != Status.RESOLVED
+    )
+    earlier = [row for row in session.exec(open_ones) if row.finding["evidence"]["vendor_invoice"] == invoice_id]
+    _take_in(session, found, earlier, at, invoice_id)
+
+
+def _take_in(
+    session: Session,
+    findings: Iterable[tuple[Report, Mapping[str, Any]]],
+    earlier: Iterable[Discrepancy],
+    at: datetime,
+    actor: str,
+) -> None:
+    found = {finding["id"]: (report, finding) for report, finding in findings}
+    known = _by_id(session, list(found))
+    for key, (report, finding) in found.items():
         last_seen = {
             "project_id": report.project_id,
             "first_day": report.first_day,
@@ -67,12 +88,12 @@ def follow(session: Session, report: Report, findings: Iterable[Mapping[str, Any
             row.sqlmodel_update(last_seen | ({"status": Status.OPEN, "ignore_until": None} if ended else {}))
             step = Step.REOPENED if ended else Step.SEEN
         session.add(row)
-        _note(session, row, step, at, report.id, {"total": finding["total"]})
+        _note(session, row, step, at, actor, {"total": finding["total"]})
 
     for row in earlier:
         if row.id not in found:
             row.sqlmodel_update({"status": Status.RESOLVED, "ignore_until": None, "changed_at": at})
-            _note(session, row, Step.RESOLVED, at, report.id, {})
+            _note(session, row, Step.RESOLVED, at, actor, {})
     session.flush()
 
 
@@ -140,6 +161,7 @@ def _covered(report: Report) -> tuple[Any, ...]:
         Discrepancy.first_day >= report.first_day,
         Discrepancy.last_day <= report.last_day,
         same | col(Discrepancy.code).not_in(_OF_THE_LIMITS),
+        Discrepancy.code != Code.VENDOR_INVOICE_MISMATCH,
     )
 
 
