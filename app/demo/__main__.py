@@ -6,16 +6,19 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from app.demo import DemoFailed, story, tables
+from app.demo import DemoFailed, invoicing, story, tables
 from app.demo.check import wrong
 from app.demo.month import PERIOD, Month, planted_month
 from app.demo.programs import Program, Programs
 from app.demo.rest import Rest
+
+_ENDINGS = {"focus": "focus.csv", "facturx": "facturx.pdf"}
 
 
 def main() -> int:
@@ -50,25 +53,41 @@ def demonstrate(console: Console, programs: Programs, folder: Path, scale: float
         service, address, sandbox = _start(programs, folder, month, key)
     with Rest(address, key, sandbox) as rest:
         story.begin(console, rest, month)
+        customer = invoicing.agree(rest)
         story.live(console, rest)
         report = story.close(console, rest)
         story.tell(console, report)
+        issued = invoicing.invoice(console, rest, programs, customer)
         out.mkdir(parents=True, exist_ok=True)
-        files = [out / f"report.{form}" for form in ("json", "csv")]
-        for file in files:
-            file.write_bytes(rest.download(f"/v1/reports/{report['id']}/export", format=file.suffix[1:]))
-    problems = wrong(report, month)
+        files = [
+            *_written(rest, out, "report", f"/v1/reports/{report['id']}/export", "json csv xlsx pdf focus"),
+            *_written(rest, out, "invoice", f"/v1/invoices/{issued['id']}/document", "json csv xlsx pdf focus facturx"),
+        ]
+    problems = [*wrong(report, month), *invoicing.wrong(issued, report)]
+    proven = (
+        "The report names every planted fault with its minutes, and nothing that is not there.",
+        f"The invoice {issued['number']} bills the report's minutes, each once, and adds up.",
+    )
     tables.say(
         console,
         "The proof",
-        programs.run("report", "verify", report["id"]).strip(),
-        *(problems or ["The report names every planted fault with its minutes, and nothing that is not there."]),
-        f"Written: {' and '.join(map(str, files))}. It took {time.monotonic() - started:.0f} seconds.",
+        programs.run("verify").strip(),
+        *(problems or proven),
+        f"Written under {out}: {', '.join(files)}.",
+        f"It took {time.monotonic() - started:.0f} seconds.",
     )
     if problems:
         raise DemoFailed(problems[0])
     if serve:
         _stay(console, service, address, key, report["id"])
+
+
+def _written(rest: Rest, out: Path, name: str, path: str, forms: str) -> Iterator[str]:
+    """Leave a document under `out` in each of these forms; the names of the files."""
+    for form in forms.split():
+        file = f"{name}.{_ENDINGS.get(form, form)}"
+        (out / file).write_bytes(rest.download(path, format=form))
+        yield file
 
 
 def _start(programs: Programs, folder: Path, month: Month, key: str) -> tuple[Program, str, str]:

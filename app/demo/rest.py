@@ -40,6 +40,17 @@ class Rest:
         """The JSON that a POST answers."""
         return self._call("POST", path, json=body, headers=headers).json()
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON that a PATCH answers."""
+        return self._call("PATCH", path, json=body).json()
+
+    def refused(self, path: str, body: Mapping[str, Any]) -> str:
+        """The sentence that refuses a POST. Raises DemoFailed where it is not refused."""
+        response = self._answer("POST", path, json=body)
+        if not response.is_client_error:
+            raise DemoFailed(f"POST {path} was not refused, but answered with HTTP {response.status_code}.")
+        return str(response.json()["detail"])
+
     def collect(self, project_id: str, period: Mapping[str, str]) -> Any:
         """Collect a period to the end; the job's result."""
         job = self.post("/v1/collections", {"project_id": project_id, "period": period})
@@ -60,10 +71,13 @@ class Rest:
         self.post("/development/clock", moment)
 
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
-        try:
-            response = self._http.request(method, path, **request)
-        except httpx.HTTPError as error:
-            raise DemoFailed(f"{method} {path} was not answered: {type(error).__name__} {error}") from error
+        response = self._answer(method, path, **request)
         if not response.is_success:
             raise DemoFailed(f"{method} {path} was answered with HTTP {response.status_code}: {response.text[:1000]}")
         return response
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **request)
+        except httpx.HTTPError as error:
+            raise DemoFailed(f"{method} {path} was not answered: {type(error).__name__} {error}") from error

@@ -86,14 +86,15 @@ def tell(console: Console, report: Json) -> None:
         "The vendor's figure for one day is missing, so nobody may invoice this period without giving a name and a reason.",
         f"Of the difference between the levels, {Decimal(report['explained_ratio']):.2%} is explained.",
     )
-    totals = {level: sum(map(Decimal, tiers.values()), Decimal()) for level, tiers in report["totals"].items()}
-    naive = tables.minutes(totals["session_level"] - totals["meeting_level"])
+    session, meeting = (line for line in report["bridge"] if line["step"] in ("session_level", "meeting_level"))
+    unused, worth = (Decimal(session[key]) - Decimal(meeting[key]) for key in ("total", "amount"))
     tables.say(
         console,
         "The question of money: how many minutes were used?",
-        tables.readings(totals),
+        tables.readings(report),
         "",
-        f"Whoever adds up the session level pays or bills {naive} minutes that nobody used in October.",
+        f"Whoever adds up the session level pays or bills {tables.minutes(unused)} minutes that nobody used in October: at the "
+        f"vendor's prices, {tables.money(worth)} {report['currency']}.",
     )
 
 

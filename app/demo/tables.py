@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
@@ -16,7 +16,7 @@ from rich.text import Text
 from app.demo.check import NATURAL
 from billing.tiers import Tier
 
-PIPE_WIDTH = 140
+PIPE_WIDTH = 150
 SHOWN = 3
 """So many findings of what any month has are told one by one; the others are summed up."""
 
@@ -43,7 +43,7 @@ def coverage(rows: Sequence[Json]) -> Table:
     days = defaultdict(list)
     for row in rows:
         days[row["source"], row["status"]].append(date.fromisoformat(row["day"]))
-    table = _table("source", "status", "days", "which")
+    table = _table("source", "status", "days", "which", words=("status", "which"))
     for (source, status), which in sorted(days.items()):
         table.add_row(_words(source), _words(status), str(len(which)), runs(which))
     return table
@@ -57,9 +57,9 @@ def bridge(report: Json, width: int) -> Table:
 
 
 def _bridge(report: Json, tiers: Sequence[str]) -> Table:
-    table = _table("minutes, by publishers", *(Tier.parse(tier).label for tier in tiers), "total")
+    table = _table("minutes, by publishers", *(Tier.parse(tier).label for tier in tiers), "total", report["currency"])
     for line in report["bridge"]:
-        figures = (*(line["minutes"][tier] for tier in tiers), line["total"])
+        figures = (*(line["minutes"][tier] for tier in tiers), line["total"], money(line["amount"]))
         sign = "= " if line["subtotal"] else "  "
         table.add_row(sign + _words(line["step"]), *figures, style="bold" if line["subtotal"] else None)
     return table
@@ -74,7 +74,8 @@ def discrepancies(report: Json) -> Iterator[RenderableType]:
         if it["code"] in NATURAL and told[it["code"]] > SHOWN:
             others[it["code"]].append(_size(it))
             continue
-        yield Text.assemble((it["code"], "bold"), f", {it['severity']}, {minutes(_size(it))} minutes")
+        amount = f", {money(it['amount'])} {report['currency']}" if it["amount"] else ""
+        yield Text.assemble((it["code"], "bold"), f", {it['severity']}, {minutes(_size(it))} minutes{amount}")
         yield Padding(it["summary"], (0, 0, 0, 4))
     for code, sizes in others.items():
         yield Text.assemble(
@@ -84,18 +85,57 @@ def discrepancies(report: Json) -> Iterator[RenderableType]:
         )
 
 
-def readings(totals: Mapping[str, Decimal]) -> Table:
+def readings(report: Json) -> Table:
     """What each level would have been paid for, beside what the meetings used."""
-    used = totals["meeting_level"]
-    table = _table("reading", "minutes", "more than was used")
+    totals = {line["step"]: Decimal(line["total"]) for line in report["bridge"]}
+    amounts = {line["step"]: Decimal(line["amount"]) for line in report["bridge"]}
+    used, worth = totals["meeting_level"], amounts["meeting_level"]
+    table = _table("reading", "minutes", "more than was used", report["currency"], "more than that is worth")
     for name, level in (
         ("session level, added up as it is answered", "session_level"),
         ("meeting level, what was used in the period", "meeting_level"),
         ("project level, what the vendor bills by", "project_level"),
     ):
         more = totals[level] - used
-        table.add_row(name, minutes(totals[level]), f"{minutes(more)} ({more / used:+.2%})" if more else "")
+        dearer = amounts[level] - worth
+        table.add_row(
+            name,
+            minutes(totals[level]),
+            f"{minutes(more)} ({more / used:+.2%})" if more else "",
+            money(amounts[level]),
+            f"{money(dearer)} ({dearer / worth:+.2%})" if more else "",
+        )
     return table
+
+
+def invoice(issued: Json) -> Table:
+    """The lines of an invoice and what they come to."""
+    table = _table("line", "for", "minutes", "free", "price", issued["currency"], words=("for",))
+    for line in issued["lines"]:
+        bracket = line["bracket"]
+        above = f", above {Decimal(bracket['from']):,}" if bracket and Decimal(bracket["from"]) else ""
+        free = minutes(Decimal(line["allowance_used"])) if Decimal(line["allowance_used"]) else ""
+        figures = (minutes(Decimal(line["quantity"])), free, line["unit_price"], money(line["amount"]))
+        table.add_row(str(line["position"]), line["text"] + above, *figures)
+    for it in issued["discounts"]:
+        table.add_row("", it["text"], "", "", "", money(f"-{it['amount']}"))
+    for it in issued["taxes"]:
+        table.add_row("", f"{it['name']}, {it['percent']} % of {money(it['base'])}", "", "", "", money(it["amount"]))
+    table.add_row("", "Total", "", "", "", money(issued["total"]), style="bold")
+    return table
+
+
+def audit(entries: Iterable[Json]) -> Table:
+    """What was done, in order."""
+    table = _table("at", "what", "by", "because", words=("what", "by", "because"))
+    for it in entries:
+        table.add_row(f"{it['at'][:19]}Z", it["action"], it["actor"].partition(" (")[0], it["detail"].get("reason", ""))
+    return table
+
+
+def money(amount: Decimal | str | None) -> str:
+    """An amount as a person reads it, thousands apart."""
+    return "" if amount is None else f"{Decimal(amount):,}"
 
 
 def minutes(value: Decimal) -> str:
@@ -125,11 +165,10 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _table(first: str, *columns: str) -> Table:
-    """A table without lines: the first column and those named so hold words, the others figures."""
+def _table(first: str, *columns: str, words: Sequence[str] = ()) -> Table:
+    """A table without lines: the first column and those of `words` hold words, the others figures."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(first, no_wrap=True)
     for column in columns:
-        words = column in ("status", "which")
-        table.add_column(column, justify="left" if words else "right", no_wrap=not words)
+        table.add_column(column, justify="left" if column in words else "right", no_wrap=column not in words)
     return table

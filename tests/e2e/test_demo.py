@@ -14,7 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from facturx import get_xml_from_pdf
 
+from app.demo import invoicing
 from app.demo.check import wrong
 from app.demo.month import planted_month
 
@@ -82,15 +84,20 @@ def test_the_month_is_told_proved_and_served(tmp_path: Path) -> None:
             "= project level",
             "project_day_missing, high",
             "The verdict: incomplete",
+            "This may be invoiced only with an override",
+            "asks for four eyes",
+            "finalized: EXM-2026-00001 of 2026-11-04",
+            "invoice.approved    second pair of eyes",
         ):
             assert line in told
-        assert "is exactly what its observations give" in told
+        assert "entry of the audit log is what its hash says" in told
         assert "names every planted fault with its minutes, and nothing that is not there" in told
         assert "\x1b" not in told, "a pipe gets plain text"
         assert not re.search(r" $", told, re.MULTILINE)
 
         report = json.loads((tmp_path / "out" / "report.json").read_text())
         assert (tmp_path / "out" / "report.csv").read_text().count(report["id"]) > 100
+        issued = _the_invoice(tmp_path / "out", report)
         assert report["period"]["aligned"]["days"] == 31
         assert all(day["meeting_coverage"] == "complete" for day in report["days"])
         command = re.search(r"curl -H '(Authorization: Bearer rk_\S+)' (http://\S+)", told)
@@ -103,6 +110,31 @@ def test_the_month_is_told_proved_and_served(tmp_path: Path) -> None:
         assert process.wait(30) == 0
         assert not left_behind(tmp_path)
     _the_check_can_fail(report)
+    _the_check_of_the_invoice_can_fail(issued, report)
+
+
+def _the_invoice(out: Path, report: dict) -> dict:
+    """Every file that the demonstration leaves of it says the same total, and the report is priced."""
+    beginnings = {"pdf": b"%PDF", "xlsx": b"PK", "csv": b"", "json": b"{"}
+    for name in ("report", "invoice"):
+        for form in ("json", "csv", "xlsx", "pdf", "focus.csv"):
+            assert (out / f"{name}.{form}").read_bytes().startswith(beginnings[form.rpartition(".")[2]]), form
+    issued = json.loads((out / "invoice.json").read_text())
+    _, inside = get_xml_from_pdf((out / "invoice.facturx.pdf").read_bytes(), check_xsd=False)
+    assert f">{issued['total']}</ram:GrandTotalAmount>".encode() in inside
+    assert issued["total"] in (out / "invoice.csv").read_text()
+    assert issued["override"]["reason"].endswith("will not bill 2026-10-07.")
+    assert issued["reports"][0]["sha256"] == report["sha256"]
+    assert report["currency"] == issued["currency"] == "EUR"
+    assert all(line["amount"] for line in report["bridge"])
+    return issued
+
+
+def _the_check_of_the_invoice_can_fail(issued: dict, report: dict) -> None:
+    assert list(invoicing.wrong(issued, report)) == []
+    missing = issued | {"lines": issued["lines"][1:]}
+    assert len(list(invoicing.wrong(missing, report))) == 2
+    assert "not what its sums come to" in next(invoicing.wrong(issued | {"tax": "0.00"}, report))
 
 
 def _the_check_can_fail(report: dict) -> None:
