@@ -59,7 +59,7 @@ Reason = Annotated[
 LONGEST_NOTE = 10_000
 """Lines that one credit note may name."""
 STEPS = WRITES | NOT_FOUND | STALE | ETAG
-MADE = WRITES | LOCATED
+MADE = WRITES | NOT_FOUND | LOCATED
 _FILES: dict[str, Any] = {
     "application/json": {},
     **{MEDIA_TYPES[form]: {"schema": {"type": "string", "format": "binary"}} for form in ("csv", "xlsx", "pdf", "xml")},
@@ -289,7 +289,7 @@ def void_invoice(service: Invoices, actor: Actor, invoice_id: InPath, step: Void
     status_code=201,
     summary="Draft a credit note",
     response_model=Document,
-    responses=MADE | NOT_FOUND | STALE,
+    responses=MADE | STALE,
 )
 def create_credit_note(
     service: Invoices, actor: Actor, invoice_id: InPath, new: NewCreditNote, if_match: IfMatch = None
@@ -316,7 +316,7 @@ def create_credit_note(
     status_code=201,
     summary="Restate an invoice",
     response_model=Document,
-    responses=MADE | NOT_FOUND | STALE | {204: {"description": "Nothing differs, so there is no note"}},
+    responses=MADE | STALE | {204: {"description": "Nothing differs, so there is no note"}},
 )
 def restate_invoice(
     service: Invoices, actor: Actor, invoice_id: InPath, new: Restatement, if_match: IfMatch = None

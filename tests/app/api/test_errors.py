@@ -9,10 +9,18 @@ from sqlalchemy.exc import OperationalError
 
 from app.api.edge import BODY_LIMIT
 from app.api.openapi import operations
+from app.auth import Scope
 
-NEEDED = {"create_project": "admin", "import_account": "admin", "change_project": "admin", "move_clock": "admin"}
-NEEDED |= {"create_collection": "collect", "create_reconciliation": "reconcile", "change_discrepancy": "reconcile"}
-"""The scope of every operation that needs more than `read`."""
+NEEDED = {
+    "admin": "create_project import_account change_project move_clock publish_rate_card create_entity change_entity "
+    "create_customer change_customer add_session_owners replace_session_owners replace_session_rules",
+    "collect": "create_collection",
+    "reconcile": "create_reconciliation change_discrepancy",
+    "invoice": "create_invoice redraft_invoice approve_invoice finalize_invoice void_invoice create_credit_note "
+    "restate_invoice",
+}
+"""By scope, every operation that needs more than `read`."""
+WRITING = ("POST", "PUT", "PATCH")
 
 
 def is_problem(response: Response, status: int) -> dict:
@@ -37,7 +45,7 @@ def routes(client: TestClient) -> list[tuple[str, str, dict]]:
 
 class Ids(dict):
     def __missing__(self, name: str) -> str:
-        return "unknown"
+        return "1" if name == "version" else "unknown"
 
 
 def test_every_operation_but_health_needs_a_key(client: TestClient) -> None:
@@ -61,12 +69,13 @@ def test_every_operation_but_health_needs_a_key(client: TestClient) -> None:
 
 
 def test_every_operation_names_the_scope_that_is_missing(client: TestClient, key) -> None:
-    invoice_only = key("invoice")
+    needed = {operation: scope for scope, names in NEEDED.items() for operation in names.split()}
+    others = {scope: key(*({*Scope} - {scope, Scope.ADMIN})) for scope in Scope}
     for method, path, operation in routes(client):
         if operation["tags"] == ["health"]:
             continue
-        scope = NEEDED.get(operation["operationId"], "read")
-        response = client.request(method, path, headers=invoice_only, json={} if method in ("POST", "PATCH") else None)
+        scope = needed.get(operation["operationId"], "read")
+        response = client.request(method, path, headers=others[scope], json={} if method in WRITING else None)
         assert f"'{scope}'" in is_problem(response, 403)["detail"]
         assert f'scope="{scope}"' in response.headers["www-authenticate"]
         assert operation["security"] == [{"API key": [scope]}]
@@ -92,14 +101,22 @@ def test_every_document_of_an_operation_says_its_problems(client: TestClient) ->
 
 def test_unknown_ids_are_404(client: TestClient) -> None:
     bodies = {"change_project": {"name": "x"}, "change_discrepancy": {"note": "x"}}
+    bodies |= {"replace_session_rules": {"rules": []}, "create_credit_note": {"version": 1, "all": True, "reason": "x"}}
+    bodies |= {"add_session_owners": {"items": []}, "replace_session_owners": {"items": []}}
+    bodies |= {"void_invoice": {"version": 1, "reason": "x"}}
     values = {"session_id": "s", "period": "2026-10"}
     for method, path, operation in routes(client):
         if "unknown" in path:
             required = {it["name"] for it in operation["parameters"] if it["in"] == "query" and it["required"]}
             query = {name: values[name] for name in required}
-            is_problem(client.request(method, path, params=query, json=bodies.get(operation["operationId"])), 404)
+            body = bodies.get(
+                name := operation["operationId"], {"version": 1} | ({"reason": "x"} if name == "void_invoice" else {})
+            )
+            is_problem(client.request(method, path, params=query, json=body if method in WRITING else None), 404)
+    month = {"period": {"month": "2026-10"}}
     for address in ("/v1/collections", "/v1/reconciliations"):
-        is_problem(client.post(address, json={"project_id": "404", "period": {"month": "2026-10"}}), 404)
+        is_problem(client.post(address, json={"project_id": "404"} | month), 404)
+    is_problem(client.post("/v1/invoices", json={"customer_id": "cus_404"} | month), 404)
 
 
 def test_a_mistyped_filter_is_refused_and_does_not_answer_everything(client: TestClient) -> None:
