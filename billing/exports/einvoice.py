@@ -67,8 +67,8 @@ def _broken(document: Json, it: Invoice) -> Iterator[str]:
     yield from _missing(document, it)
     yield from _lines(document, it)
     yield from _totals(document, it)
-    for place, each in enumerate(it.breakdown):
-        yield from _breakdown(document, it, each, f"/taxes/{place}")
+    for each in it.breakdown:
+        yield from _breakdown(document, it, each)
     if len(it.breakdown) > 1 and any(each.tax.category == "O" for each in it.breakdown):
         yield "BR-O-11: what is not subject to VAT (O) stands beside other categories (/taxes)."
 
@@ -148,8 +148,10 @@ def _totals(document: Json, it: Invoice) -> Iterator[str]:
             yield f"{rule}: {said} is said, but {what} come to {sum_of} ({at})."
 
 
-def _breakdown(document: Json, it: Invoice, each: Breakdown, at: str) -> Iterator[str]:
+def _breakdown(document: Json, it: Invoice, each: Breakdown) -> Iterator[str]:
     """The rules of one category and rate."""
+    places = [place for place, one in enumerate(document["taxes"]) if terms.tax_of(one) == each.tax]
+    at = f"/taxes/{places[0]}"
     category, percent = each.tax.category, each.tax.percent
     if category not in _RULES:
         yield f"BR-CL-17: {category!r} is no category of VAT that is known here ({at}/category)."
@@ -166,11 +168,7 @@ def _breakdown(document: Json, it: Invoice, each: Breakdown, at: str) -> Iterato
     if each.base != base:
         yield f"{rule}-08: the base is {each.base}, but what it is of comes to {base} ({at}/base)."
     exact = each.base * (percent or 0) / 100
-    if document["kind"] == "invoice":
-        names = sum(terms.tax_of(one) == each.tax for one in document["taxes"])
-        tolerance = Currency.of(it.currency).minor * names
-    else:
-        tolerance = Decimal(1)
+    tolerance = Currency.of(it.currency).minor * len(places) if document["kind"] == "invoice" else Decimal(1)
     if abs(each.amount - exact) >= tolerance:
         yield f"BR-CO-17: the tax is {each.amount}, but {percent} % of {each.base} are {exact} ({at}/amount)."
     yield from _numbers(it, category, rule)

@@ -4,7 +4,7 @@ Both syntaxes, CII and UBL, are written from this one reading of the invoice doc
 credit note are positive, as in the document: its type code says that money is given back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
@@ -178,7 +178,7 @@ def of(document: Json) -> Invoice:
             supporting=[f"{it['id']}, SHA-256 {it['sha256']}" for it in document["reports"]],
             lines=lines,
             adjustments=adjustments,
-            breakdown=_breakdown(document["taxes"]),
+            breakdown=_breakdown(document["taxes"], {*(it.tax for it in lines), *(it.tax for it in adjustments)}),
             vat=Decimal(document["tax"]),
             total=Decimal(document["total"]),
         )
@@ -286,11 +286,12 @@ def fits(line: Json, currency: str) -> bool:
         return abs(Decimal(line["amount"]) - exact) <= Currency.of(currency).minor
 
 
-def _breakdown(taxes: Sequence[Json]) -> list[Breakdown]:
-    """One for each category and rate: two names of one rate are one to EN 16931."""
+def _breakdown(taxes: Sequence[Json], named: Collection[Tax]) -> list[Breakdown]:
+    """One for each category and rate: two names of one rate are one to EN 16931, and what nothing is taxed at is none."""
     groups: dict[Tax, list[Json]] = {}
     for it in taxes:
-        groups.setdefault(tax_of(it), []).append(it)
+        if tax_of(it) in named or Decimal(it["base"]):
+            groups.setdefault(tax_of(it), []).append(it)
     return [
         Breakdown(
             base=sum((Decimal(it["base"]) for it in group), Decimal(0)),
