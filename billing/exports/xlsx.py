@@ -12,7 +12,7 @@ from typing import Any
 
 import xlsxwriter
 
-from billing.errors import InvalidTier
+from billing.errors import InvalidTier, TooLargeToPrint
 from billing.exports.csv import negated
 from billing.tiers import Tier
 
@@ -21,12 +21,13 @@ MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _DIGITS = 15
 _LONGEST = 32_767
 _WIDEST = 60
+_MOST = 1_048_575
 _Row = Sequence[tuple[str, Any]]
 """The cells of a row, each with its kind: text, whole, figure, money, day or instant, and the same in bold after a `*`."""
 
 
 def report(document: Mapping[str, Any]) -> bytes:
-    """A report as a workbook: Summary, Bridge, Days, Discrepancies, Evidence."""
+    """A report as a workbook: Summary, Bridge, Days, Discrepancies, Evidence. Raises TooLargeToPrint, as `invoice` does."""
     book = _Book(f"Reconciliation report {document['id']}", document["created_at"], document.get("currency"))
     found = [it["minutes"] for it in document["discrepancies"]]
     tiers = [*dict.fromkeys([*document["tier_plan"], *(tier for minutes in found for tier in minutes)])]
@@ -41,7 +42,10 @@ def report(document: Mapping[str, Any]) -> bytes:
 
 
 def invoice(document: Mapping[str, Any]) -> bytes:
-    """An invoice, a credit note or a debit note as a workbook: Summary, Lines, Evidence."""
+    """An invoice, a credit note or a debit note as a workbook: Summary, Lines, Evidence.
+
+    Raises TooLargeToPrint for more rows than a sheet has: none may be left out in silence.
+    """
     name = f"{document['kind'].replace('_', ' ').capitalize()} {document['number'] or document['id']}"
     book = _Book(name, f"{document['issued_on'] or document['period']['last_day']}T00:00:00Z", document["currency"])
     book.sheet("Summary", ["field", "value"], _invoice_summary(document))
@@ -81,6 +85,10 @@ class _Book:
                 if value not in (None, ""):
                     shown = self._write(sheet, last, column, kind, value)
                     widths[column] = max(widths[column], min(shown, _WIDEST))
+        if last > _MOST:
+            raise TooLargeToPrint(
+                f"{last} rows are too many for the sheet {name}", expected=f"at most {_MOST} rows; take CSV or JSON"
+            )
         for column, width in enumerate(widths):
             sheet.set_column(column, column, width + 2)
         sheet.autofilter(0, 0, last, len(heads) - 1)

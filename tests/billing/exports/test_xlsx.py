@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from openpyxl.cell import Cell
 from openpyxl.worksheet.worksheet import Worksheet
 
+from billing.errors import TooLargeToPrint
 from billing.exports import xlsx
 from tests.billing.documents import priced_periods
 from tests.billing.exports import reports
@@ -181,6 +182,13 @@ def test_a_text_that_no_cell_can_hold_says_what_it_leaves_out() -> None:
     whole = len(" ".join(document["discrepancies"][0]["sessions"]))
     kept = row["sessions"].value.index(" … and ")
     assert row["sessions"].value.endswith(f" … and {whole - kept} characters more, which the JSON has")
+
+
+def test_more_rows_than_a_sheet_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = rich()
+    monkeypatch.setattr(xlsx, "_MOST", sum(len(line["observations"]) for line in document["lines"]) - 1)
+    with pytest.raises(TooLargeToPrint, match="too many for the sheet"):
+        xlsx.invoice(document)
 
 
 def test_the_same_document_gives_the_same_bytes_at_any_time() -> None:
