@@ -211,7 +211,7 @@ class ComparedLine(BaseModel):
 
 
 class ComparedReport(BaseModel):
-    """A report at its rates and at the new ones. A side that cannot be priced is null, and `problems` says why."""
+    """A report at the published rates and at the new ones. A side that cannot be priced is null; `problems` says why."""
 
     report_id: str
     project_id: str
@@ -298,7 +298,7 @@ def diff_rate_card(service: Reads, wanted: Comparison) -> Compared:
             dated=wanted.dated,
             limit=wanted.limit,
         )
-    return Compared(reports=[ComparedReport.of(it) for it in found])
+        return Compared(reports=[ComparedReport.of(it) for it in found])
 
 
 @router.get("/{card_id}", summary="Read a rate card", responses=READS | NOT_FOUND)

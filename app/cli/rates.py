@@ -122,13 +122,13 @@ def _show(compared: api.Compared, lines: bool) -> None:
         return
     rows: list[tuple[object, ...]] = []
     for it in compared.reports:
-        what = (it.project_id, it.first_day, it.last_day)
+        what = (it.project_id, it.first_day, it.last_day, it.verdict)
         if lines:
             rows += [(*what, line.usage, line.quantity, line.old, line.new, line.difference) for line in it.lines]
         for name in ("subtotal", "total"):
             rows.append((*what, name, "", *(_amount(sums, name) for sums in (it.old, it.new, it.difference))))
     figures = ("minutes", "old", "new", "difference")
-    write_table(("project", "first day", "last day", "what", *figures), rows, right=figures)
+    write_table(("project", "first day", "last day", "verdict", "what", *figures), rows, right=figures)
     for it in compared.reports:
         for problem in it.problems:
             write(f"{it.report_id} ({it.project_id}, {it.first_day} to {it.last_day}): {problem}")

@@ -1,6 +1,6 @@
 """What a new version of a rate card would have made of past reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from billing.usage import usages_of
 
 @dataclass(frozen=True)
 class Repriced:
-    """A past report at the rates that it had and at the new ones: each side the prices, or why there are none."""
+    """A past report at the published rates and at the new ones: each side the prices, or why there are none."""
 
     report: Report
     old: Priced | str
@@ -36,7 +36,7 @@ def diff(
     period: BillingPeriod | None = None,
     dated: bool = False,
     limit: int | None = None,
-) -> list[Repriced]:
+) -> Iterator[Repriced]:
     """What a document would have made of past reports, the last first, were it the next version of a rate card.
 
     Old is the card of `card_id`, or else the one that the document's `id` names, or else each project's own. The reports are
@@ -52,17 +52,13 @@ def diff(
     own = projects.rate_cards_of(session, None if project_ids or given is None else given.versions[0].id)
     if unknown := [it for it in project_ids if it not in own]:
         raise NotFound(f"There is no project {unknown[0]}.")
-    found = reports.newest(session, project_ids or list(own), period, limit=limit)
-
     histories = {card: rate_cards.history(session, card) for card in set(own.values()) if card and given is None}
-    repriced = []
-    for report in found:
+    for report in reports.newest(session, project_ids or list(own), period, limit=limit):
         content = msgspec.json.decode(report.body)
         days = BillingPeriod(report.first_day, report.last_day)
         old = given or histories.get(own[report.project_id] or "")
         before = _price(content, old, days) if old else f"The project {report.project_id} has no rate card."
-        repriced.append(Repriced(report, before, _price(content, _with(terms, old, days, dated), days)))
-    return repriced
+        yield Repriced(report, before, _price(content, _with(terms, old, days, dated), days))
 
 
 def _given(session: Session, stated: object, card_id: str | None) -> CardHistory | None:

@@ -66,7 +66,7 @@ class Project:
 
 def create(session: Session, vault: Vault, project: Project) -> Project:
     """Keep a new project. Raises Conflict if it is there already, InvalidRequest for a rate card that it cannot have."""
-    _require_card(session, project)
+    _require_card(session, project, "/rate_card_id")
     if not add_missing(session, _row(vault, project)):
         raise Conflict(f"The project {project.project_id} is there already.")
     return project
@@ -81,7 +81,8 @@ def update(session: Session, vault: Vault, project_id: str, **changes: Any) -> P
     """Change some of its fields; reports that exist stay as they are. Raises NotFound, InvalidSetting or InvalidRequest."""
     row = session.get(ProjectRow, project_id, with_for_update={"key_share": True})  # two changes at once follow each other
     project = replace(_value(vault, _found(row, project_id)), **changes)
-    _require_card(session, project)
+    if {"rate_card_id", "plan"} & changes.keys():
+        _require_card(session, project, "/rate_card_id" if "rate_card_id" in changes else "/tier_plan")
     session.merge(_row(vault, project))
     session.flush()
     return project
@@ -104,19 +105,19 @@ def rate_cards_of(session: Session, priced_by: str | None = None) -> dict[str, s
     return dict(session.exec(statement).all())
 
 
-def _require_card(session: Session, project: Project) -> None:
+def _require_card(session: Session, project: Project, pointer: str) -> None:
     """Refuse a rate card that is not there, or that has no version for the tiers of which the reports of the project speak."""
     if project.rate_card_id is None:
         return
     try:
         versions = rate_cards.history(session, project.rate_card_id).versions
     except NotFound as error:
-        raise InvalidRequest(error.message, pointer="/rate_card_id", expected="the id of a published rate card") from None
+        raise InvalidRequest(error.message, pointer=pointer, expected="the id of a published rate card") from None
     if project.plan not in [card.plan for card in versions]:
         raise InvalidRequest(
             f"The rate card {project.rate_card_id} prices other tiers than the project's tier_plan.",
-            pointer="/rate_card_id",
-            expected=f"a rate card whose tier_plan is {', '.join(project.plan.fields)}",
+            pointer=pointer,
+            expected="a rate card and a tier_plan with the same tiers",
         )
 
 

@@ -1,6 +1,6 @@
 """Reports: immutable, in a chain of versions for each project and period."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from hashlib import sha256
 
@@ -63,8 +63,9 @@ def find(session: Session, project_id: str, first_day: date, last_day: date) -> 
 
 def newest(
     session: Session, project_ids: Sequence[str], period: BillingPeriod | None = None, *, limit: int | None = None
-) -> Sequence[Report]:
-    """The newest version of every report of these projects, or of those inside a period, the last days first."""
+) -> Iterator[Report]:
+    """The newest version of every report of these projects, or of those inside a period, the last days first; bodies are read
+    as they are asked for."""
     later = aliased(Report)
     statement = select(Report).where(
         col(Report.project_id).in_(project_ids), ~select(later.id).where(later.supersedes == Report.id).exists()
@@ -72,7 +73,7 @@ def newest(
     if period is not None:
         statement = statement.where(Report.first_day >= period.first_day, Report.last_day <= period.last_day)
     order = (col(Report.last_day).desc(), col(Report.first_day).desc(), col(Report.project_id))
-    return session.exec(statement.order_by(*order).limit(limit)).all()
+    yield from session.exec(statement.order_by(*order).limit(limit).execution_options(yield_per=10))
 
 
 def get(session: Session, report_id: str) -> Report:

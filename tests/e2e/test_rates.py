@@ -49,7 +49,7 @@ def test_the_difference_is_shown_by_report_and_by_line(office: Installation) -> 
     told = office.run("rates", "diff", "-", stdin=dearer)
     assert (told.returncode, told.stderr) == (0, "")
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in told.stdout.splitlines() if "100" in line]
-    assert [row[3:] for row in rows] == [[what, "", "1.14 USD", "2.41 USD", "1.27 USD"] for what in ("subtotal", "total")]
+    assert [row[4:] for row in rows] == [[what, "", "1.14 USD", "2.41 USD", "1.27 USD"] for what in ("subtotal", "total")]
     assert "from3To6Publishers" not in told.stdout
     by_line = office.run("rates", "diff", "-", "--lines", "--project", "100", "--period", PERIOD, stdin=dearer).stdout
     assert "from3To6Publishers" in by_line

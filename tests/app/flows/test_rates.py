@@ -12,13 +12,14 @@ from sqlalchemy import text
 from app.db import transaction
 from app.errors import NotFound
 from app.flows import rates
-from app.store import rate_cards
+from app.store import ownership, rate_cards
 from billing.errors import InvalidMoney
 from billing.period import parse_period
 from billing.pricing import Priced
 from billing.tiers import KNOWN_PLANS
 from tests.app.conftest import NOW, on_one_database
 from tests.app.flows.conftest import Office
+from tests.app.money import add_customer, add_entity
 
 WORKED = "2026-10-31..2026-11-01"
 SMALL, LARGE = KNOWN_PLANS[0].fields[:2]
@@ -50,7 +51,7 @@ def priced(worked: Office) -> Office:
 
 def diff(office: Office, document: object, **how: Any) -> list[rates.Repriced]:
     with transaction(office.engine, read_only=True) as session:
-        return rates.diff(session, document, **how)
+        return list(rates.diff(session, document, **how))
 
 
 def totals(found: list[rates.Repriced]) -> list[tuple[Any, Any]]:
@@ -136,6 +137,16 @@ def test_a_card_is_tried_on_the_projects_that_it_prices(priced: Office) -> None:
     assert diff(priced, card(id="other")) == []
     assert totals(diff(priced, card("0.03"), card_id="list")) == [("3.60", "7.80")]
     assert totals(diff(priced, card("0.03", id="other"), project_ids=["100"])) == [("3.60", "7.80")]
+
+
+def test_a_customers_own_card_is_tried_on_what_the_customer_owns(priced: Office) -> None:
+    with transaction(priced.engine) as session:
+        rate_cards.publish(session, card("0.05", id="own"), NOW, actor="cli")
+    assert diff(priced, card(id="own")) == []
+    with transaction(priced.engine) as session:
+        customer = add_customer(session, add_entity(session).id, rate_card_id="own")
+        ownership.assign_project(session, "100", customer.id, actor="cli", now=NOW)
+    assert totals(diff(priced, card("0.06", id="own"))) == [("12.00", "14.10")]
 
 
 def test_what_cannot_be_tried_is_refused(priced: Office) -> None:
