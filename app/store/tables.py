@@ -12,7 +12,7 @@ from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, Text, Uniqu
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel
 
-from app.store import money_tables, vendor_tables  # noqa: F401  A project refers to its customer; one import has all.
+from app.store import money_tables, vendor_tables, webhook_tables  # noqa: F401  One import has all tables.
 from app.store.columns import ExactDecimal, Instant
 from billing.facts import Kind
 
@@ -190,5 +190,6 @@ def add_missing(session: Session, row: SQLModel) -> bool:
     One statement, so that two transactions adding the same row at once both succeed and one row remains.
     """
     insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
-    statement = insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing().returning(literal(1))
+    values = {name: value for name, value in row.model_dump().items() if value is not None}  # a number counts on by itself
+    statement = insert(type(row)).values(**values).on_conflict_do_nothing().returning(literal(1))
     return session.connection().execute(statement).first() is not None
