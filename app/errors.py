@@ -13,6 +13,7 @@
     └── Unavailable               the service cannot do it now; trying again later may help
 
     Interrupted                   no refusal: the process stops, and nobody waits any longer
+    └── Cancelled                 the same, because whoever asked for it wants it no more
 
 `billing.errors` and `app.insights.errors` have trees of their own. Only `app.api.problems` knows what any of them is in HTTP.
 """
@@ -82,3 +83,7 @@ class Unavailable(ReckonerError):
 
 class Interrupted(Exception):
     """The process stops: what was waited for is not waited for any longer, and what was done is done again later."""
+
+
+class Cancelled(Interrupted):
+    """Nobody wants any more what is being done."""

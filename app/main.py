@@ -29,7 +29,7 @@ from app.api import (
 )
 from app.api.edge import Edge
 from app.db import transaction
-from app.jobs.work import handlers
+from app.jobs.work import KINDS
 from app.jobs.worker import Worker
 from app.service import Service
 from app.settings import Settings
@@ -45,7 +45,7 @@ an `Idempotency-Key`, every error is `application/problem+json`.
 
 def jobs_worker(service: Service) -> Worker:
     """The threads that run jobs; one process of an installation has them."""
-    return Worker(service.engine, handlers(service), clock=service.clock, explain=problems.explain, stopping=service.stopping)
+    return Worker(service, KINDS, explain=problems.explain)
 
 
 def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:

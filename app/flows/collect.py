@@ -5,16 +5,19 @@ for every meeting over a Pacific midnight also who was connected, while upstream
 an answer that was given before is stored once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from threading import Event
+from typing import Any
 
 from sqlalchemy.engine import Engine
 
 from app.clock import Clock
 from app.db import transaction
+from app.flows.steps import Steps, Unrecorded
 from app.insights.calendar import maintenance_until
 from app.insights.client import DetailAnswer, InsightsClient, MeetingsAnswer
 from app.insights.errors import InsightsError, InvalidCredentials, NeedsAdvancedInsights, NotAuthorised, ProjectNotFound
@@ -33,6 +36,8 @@ READING = timedelta(minutes=10)
 HOPELESS = (InvalidCredentials, NotAuthorised, ProjectNotFound, NeedsAdvancedInsights)
 """What upstream says of one window it would say of the others too: they are not asked for."""
 
+Answers = Sequence[Mapping[str, Any]]
+"""What one step is to keep: the arguments of `app.store.observations.record`."""
 ClientFactory = Callable[[Project], InsightsClient]
 Progress = Callable[[int, int], None]
 """Told how many answers of how many are stored. What it raises ends the collection; days already stored stay."""
@@ -86,34 +91,55 @@ def _first(items: Sequence[str], separator: str) -> str:
 
 
 def collect(
-    engine: Engine, project: Project, period: BillingPeriod, *, client_factory: ClientFactory, clock: Clock, progress: Progress
+    engine: Engine,
+    project: Project,
+    period: BillingPeriod,
+    *,
+    client_factory: ClientFactory,
+    clock: Clock,
+    progress: Progress,
+    steps: Steps | None = None,
 ) -> CollectionResult:
     """Collect what `period` needs of a project; each answer is stored in a transaction of its own, whole or not at all.
 
+    Each answer is a step: what was stored before an interruption is not asked for again.
+
     Raises CollectionFailed once everything was tried, if upstream failed for some of it.
     """
-    todo = plan(period, project.cross_check, clock.now())
+    steps = steps or Unrecorded()
+    todo = _not_done(plan(period, project.cross_check, clock.now()), steps)
     tiers = sorted({*KNOWN_FIELDS, *project.plan.fields})
     failures: list[tuple[str, InsightsError]] = []
     stored: list[Observation] = []
     given_up = Event()
+
+    def step(what: str, ask: Callable[[], Answers]) -> list[Observation]:
+        """The observations of one answer, asked for and stored now, or known from before an interruption."""
+        if (known := steps.done(what)) is not None:
+            with transaction(engine, read_only=True) as session:
+                return [observations.get(session, observation_id) for observation_id in known]
+        answers = ask()
+        with transaction(engine) as session:
+            kept = [observations.record(session, project_id=project.project_id, **answer) for answer in answers]
+            steps.record(session, what, [it.id for it in kept])
+        return kept
+
+    def window(day: date) -> list[Observation]:
+        if given_up.is_set():
+            return []
+        try:
+            return step(_meetings_of(day), lambda: _window(client, day, tiers))
+        except HOPELESS:
+            given_up.set()
+            raise
+
     with client_factory(project) as client, ThreadPoolExecutor(WORKERS, thread_name_prefix="collect") as pool:
-
-        def window(day: date) -> list[Observation]:
-            if given_up.is_set():
-                return []
-            try:
-                return _collect_window(engine, client, project.project_id, day, tiers)
-            except HOPELESS:
-                given_up.set()
-                raise
-
         futures: dict[Future[list[Observation]], str] = {}
-        if todo.daily:
-            what = f"daily usage of {todo.daily.first_day} to {todo.daily.last_day}"
-            futures[pool.submit(_collect_daily, engine, client, project.project_id, todo.daily, tiers)] = what
+        if (days := todo.daily) is not None:
+            what = f"daily usage of {days.first_day} to {days.last_day}"
+            futures[pool.submit(step, what, partial(_daily, client, days, tiers))] = what
         for day in todo.windows:
-            futures[pool.submit(window, day)] = f"meetings of {day}"
+            futures[pool.submit(window, day)] = _meetings_of(day)
         try:
             for done, future in enumerate(as_completed(futures), 1):
                 try:
@@ -128,6 +154,17 @@ def collect(
     if failures:
         raise CollectionFailed(failures, result)
     return result
+
+
+def _meetings_of(day: date) -> str:
+    return f"meetings of {day}"
+
+
+def _not_done(todo: Plan, steps: Steps) -> Plan:
+    """The plan with the windows that were stored before an interruption, although upstream may have forgotten them by now."""
+    known = [it for it in todo.not_collected if it.kind is Kind.MEETINGS and steps.done(_meetings_of(it.day)) is not None]
+    left_out = [it for it in todo.not_collected if it not in known]
+    return Plan(todo.daily, sorted([*todo.windows, *(it.day for it in known)]), left_out)
 
 
 def plan(period: BillingPeriod, cross_check: bool, now: datetime) -> Plan:
@@ -156,31 +193,24 @@ def plan(period: BillingPeriod, cross_check: bool, now: datetime) -> Plan:
     return Plan(BillingPeriod(days[0], days[-1]) if days else None, windows, left_out)
 
 
-def _collect_daily(
-    engine: Engine, client: InsightsClient, project_id: str, period: BillingPeriod, tiers: Sequence[str]
-) -> list[Observation]:
+def _daily(client: InsightsClient, period: BillingPeriod, tiers: Sequence[str]) -> Answers:
     """One query for all days. A day left out of the answer is an observation too: upstream was asked and said nothing."""
     answer = client.daily_usage(period, tiers)
-    with transaction(engine) as session:
-        return [
-            observations.record(
-                session,
-                project_id=project_id,
-                kind=Kind.DAILY_USAGE,
-                day=day,
-                observed_at=answer.observed_at,
-                payload=encode_daily(usage),
-                requests=answer.requests,
-                complete=(final := answer.observed_at >= day_start(next_day(day)) + FINAL_AFTER),
-                reason="" if final else "observed less than 48 hours after the day ended",
-            )
-            for day, usage in answer.days.items()
-        ]
+    return [
+        {
+            "kind": Kind.DAILY_USAGE,
+            "day": day,
+            "observed_at": answer.observed_at,
+            "payload": encode_daily(usage),
+            "requests": answer.requests,
+            "complete": (final := answer.observed_at >= day_start(next_day(day)) + FINAL_AFTER),
+            "reason": "" if final else "observed less than 48 hours after the day ended",
+        }
+        for day, usage in answer.days.items()
+    ]
 
 
-def _collect_window(
-    engine: Engine, client: InsightsClient, project_id: str, day: date, tiers: Sequence[str]
-) -> list[Observation]:
+def _window(client: InsightsClient, day: date, tiers: Sequence[str]) -> Answers:
     """The meetings created on a day, with the detail of those over a midnight: one billing day, whole or not at all."""
     meetings = client.meetings(day, tiers)
     detail = client.details(meetings.crossers) if meetings.crossers else None
@@ -189,21 +219,18 @@ def _collect_window(
     if detail:
         lacking = f"{detail.missing} of {len(meetings.crossers)} meetings were not in the answer" if detail.missing else ""
         answers.append((Kind.SESSION_DETAIL, detail, reason or lacking))
-    with transaction(engine) as session:
-        return [
-            observations.record(
-                session,
-                project_id=project_id,
-                kind=kind,
-                day=day,
-                observed_at=answer.observed_at,
-                payload=answer.payload,
-                requests=answer.requests,
-                complete=not why,
-                reason=why,
-            )
-            for kind, answer, why in answers
-        ]
+    return [
+        {
+            "kind": kind,
+            "day": day,
+            "observed_at": answer.observed_at,
+            "payload": answer.payload,
+            "requests": answer.requests,
+            "complete": not why,
+            "reason": why,
+        }
+        for kind, answer, why in answers
+    ]
 
 
 def _why_incomplete(day: date, meetings: MeetingsAnswer) -> str:

@@ -1,15 +1,16 @@
-"""The kinds of jobs: how each comes into the queue, and what it does."""
+"""The kinds of jobs: what each does, in which queue, and how those that are asked for come into it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
 
-from app.flows.collect import CollectionResult, Progress, collect
+from app.flows.collect import CollectionResult, collect
 from app.flows.reconcile import reconcile
-from app.jobs.worker import Handler
+from app.jobs.run import Run
 from app.service import Service
 from app.store import jobs
 from app.store.tables import Job
@@ -17,6 +18,17 @@ from billing.period import AlignedPeriod, resolve
 
 COLLECTION = "collection"
 RECONCILIATION = "reconciliation"
+
+Handler = Callable[[Service, Mapping[str, Any], Run], dict[str, Any]]
+"""Does a job: from its arguments to its result, both JSON. It may be done more than once, so what it does is idempotent."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of job. Short jobs that must not wait behind long ones have a queue of their own."""
+
+    handler: Handler
+    queue: str = "work"
 
 
 def enqueue_collection(session: Session, project_id: str, aligned: AlignedPeriod, now: datetime) -> Job:
@@ -32,29 +44,42 @@ def enqueue_reconciliation(
     return _enqueue(session, RECONCILIATION, arguments, now)
 
 
-def handlers(service: Service) -> Mapping[str, Handler]:
-    """What each kind does with the installation's settings, clock and database."""
+def run_collection(service: Service, arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Collect a project's period."""
+    return _told(_collect(service, arguments, run))
 
-    def run_collection(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        return _told(_collect(service, arguments, progress))
 
-    def run_reconciliation(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        told = _told(_collect(service, arguments, progress)) if arguments["collect"] else {}
-        project, aligned = service.project(arguments["project_id"]), resolve(arguments["period"])
-        report = reconcile(service.engine, project, aligned, clock=service.clock)
-        return {"report_id": report.id, **told}
+def run_reconciliation(service: Service, arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Reconcile a project's period, after collecting it if that is asked for."""
+    told = _told(_collect(service, arguments, run)) if arguments["collect"] else {}
+    project, aligned = service.project(arguments["project_id"]), resolve(arguments["period"])
+    report = reconcile(service.engine, project, aligned, clock=service.clock)
+    return {"report_id": report.id, **told}
 
-    return {COLLECTION: run_collection, RECONCILIATION: run_reconciliation}
+
+KINDS: Mapping[str, Kind] = {COLLECTION: Kind(run_collection), RECONCILIATION: Kind(run_reconciliation)}
+"""Every kind of job by its name."""
+
+EVERY_MINUTE: Mapping[str, Callable[[Service], None]] = {}
+"""What is to happen once a minute, in whichever process; each begins and commits its own transactions."""
 
 
 def _enqueue(session: Session, kind: str, arguments: dict[str, Any], now: datetime) -> Job:
     key = f"{kind} {json.dumps(arguments, sort_keys=True)}"
-    return jobs.add(session, kind, key, arguments["project_id"], arguments, now)
+    return jobs.add(session, kind, key, arguments, now, project_id=arguments["project_id"])
 
 
-def _collect(service: Service, arguments: Mapping[str, Any], progress: Progress) -> CollectionResult:
+def _collect(service: Service, arguments: Mapping[str, Any], run: Run) -> CollectionResult:
     project, period = service.project(arguments["project_id"]), resolve(arguments["period"]).period
-    return collect(service.engine, project, period, client_factory=service.insights, clock=service.clock, progress=progress)
+    return collect(
+        service.engine,
+        project,
+        period,
+        client_factory=service.insights,
+        clock=service.clock,
+        progress=run.progress,
+        steps=run,
+    )
 
 
 def _told(result: CollectionResult) -> dict[str, Any]:

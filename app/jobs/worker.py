@@ -6,22 +6,20 @@ what it had stored by then stays.
 
 import time
 from collections.abc import Callable, Mapping
-from threading import Event, Thread
+from threading import Thread
 from typing import Any, Self
 
 import structlog
-from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
-from app.clock import Clock
 from app.db import transaction
 from app.errors import Interrupted, Unavailable
-from app.flows.collect import Progress
+from app.jobs.run import Run
+from app.jobs.work import Kind
+from app.service import Service
 from app.store import jobs
 from app.store.tables import Job
 
-Handler = Callable[[Mapping[str, Any], Progress], dict[str, Any]]
-"""Does the work of one kind of job: from its arguments to its result, both JSON."""
 Explain = Callable[[Exception], dict[str, Any]]
 """A failure as the JSON that `GET /v1/jobs/{id}` shows as the job's problem."""
 
@@ -39,21 +37,14 @@ _log = structlog.get_logger()
 class Worker:
     """Runs the jobs of one database. It is for one process at a time: at its start it takes over what a dead one left."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        handlers: Mapping[str, Handler],
-        *,
-        clock: Clock,
-        explain: Explain,
-        stopping: Event | None = None,
-    ) -> None:
-        """`stopping` is set by `stop`, for handlers that wait: one that then raises Interrupted has its job queued again."""
-        self._engine = engine
-        self._handlers = handlers
-        self._clock = clock
+    def __init__(self, service: Service, kinds: Mapping[str, Kind], *, explain: Explain) -> None:
+        """`service.stopping` is set by `stop`, for handlers that wait: one that raises Interrupted has its job queued again."""
+        self._service = service
+        self._engine = service.engine
+        self._kinds = kinds
+        self._clock = service.clock
         self._explain = explain
-        self._stopping = stopping or Event()
+        self._stopping = service.stopping
         self._threads = [Thread(target=self._run, name=f"jobs-{number}") for number in range(THREADS)]
 
     def start(self) -> None:
@@ -61,10 +52,10 @@ class Worker:
         with transaction(self._engine) as session:
             for job in jobs.running(session):
                 if job.attempts < MAX_ATTEMPTS:
-                    jobs.requeue(session, job.id, self._clock.now())
+                    jobs.let_go(session, jobs.Attempt(job.id, job.attempts), self._clock.now())
                 else:
                     died = Unavailable(f"The process died {job.attempts} times while it ran this job.")
-                    jobs.fail(session, job.id, self._explain(died), self._clock.now())
+                    jobs.fail(session, jobs.Attempt(job.id, job.attempts), self._explain(died), self._clock.now())
         for thread in self._threads:
             thread.start()
 
@@ -96,9 +87,6 @@ class Worker:
 
     def _take(self) -> Job | None:
         """The next job, begun. Looking comes first: it needs no lock, and the queue is nearly always empty."""
-        with transaction(self._engine, read_only=True) as session:
-            if not jobs.is_any_waiting(session):
-                return None
         try:
             with transaction(self._engine) as session:
                 return jobs.take(session, self._clock.now())
@@ -106,26 +94,22 @@ class Worker:
             return None
 
     def _work(self, job: Job) -> None:
-        def progress(done: int, total: int) -> None:
-            if self._stopping.is_set():
-                raise Interrupted
-            with transaction(self._engine) as session:
-                jobs.progress(session, job.id, done, total, self._clock.now())
+        attempt = jobs.Attempt(job.id, job.attempts)
 
         started = time.perf_counter()
         try:
-            result = self._handlers[job.kind](job.arguments, progress)
+            result = self._kinds[job.kind].handler(self._service, job.arguments, Run(self._service, attempt))
         except Interrupted:
             outcome = "interrupted"
             with transaction(self._engine) as session:
-                jobs.requeue(session, job.id, self._clock.now())
+                jobs.let_go(session, attempt, self._clock.now())
         except Exception as error:
             outcome = "failed"
             _log.error("job failed", kind=job.kind, exc_info=error)
             with transaction(self._engine) as session:
-                jobs.fail(session, job.id, self._explain(error), self._clock.now())
+                jobs.fail(session, attempt, self._explain(error), self._clock.now())
         else:
             outcome = "succeeded"
             with transaction(self._engine) as session:
-                jobs.succeed(session, job.id, result, self._clock.now())
+                jobs.succeed(session, attempt, result, self._clock.now())
         _log.info("job", kind=job.kind, outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000))

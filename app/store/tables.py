@@ -138,27 +138,57 @@ class DiscrepancyEvent(SQLModel, table=True):
 
 
 class Job(SQLModel, table=True):
-    """Work that a request left behind. `arguments` are all that it knows when it runs, and `key` is what it is for.
+    """Work that a request or a schedule left behind. `arguments` are all that it knows when it runs, `key` is what it is for.
 
-    The database itself sees to it that a key is queued or running at most once, and that a project has one job running at most.
+    The database itself sees to it that a key is unfinished at most once, and that a partition has one job running at most.
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (_one_of("key", "state IN ('queued', 'running')"), _one_of("project_id", "state = 'running'"))
+    __table_args__ = (
+        _one_of("key", "state IN ('queued', 'running', 'cancelling')"),
+        _one_of("partition", "state IN ('running', 'cancelling')"),
+        Index("ix_jobs_created_at", "created_at", "id"),
+        Index("ix_jobs_project_id", "project_id", "created_at"),
+    )
 
     id: str = Field(primary_key=True)
     kind: str
     key: str
-    project_id: str = Field(foreign_key="projects.project_id")
+    project_id: str | None = Field(default=None, foreign_key="projects.project_id")
+    partition: str
     arguments: dict[str, Any] = Field(sa_type=JSON)
     state: str = Field(default="queued", index=True)
+    queued: int = 1
     attempts: int = 0
+    losses: int = 0
     done: int = 0
     total: int = 0
     result: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     problem: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    run_at: datetime | None = Field(default=None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
     updated_at: datetime = Field(sa_type=Instant)
+
+
+class JobStep(SQLModel, table=True):
+    """A step that an unfinished job has done, with what it left: written in the transaction of what the step did."""
+
+    __tablename__ = "job_steps"
+
+    job_id: str = Field(primary_key=True, foreign_key="jobs.id")
+    name: str = Field(primary_key=True)
+    result: Any = Field(sa_type=JSON)
+
+
+class WorkerRow(SQLModel, table=True):
+    """A process that runs jobs: where it is, and when it last said that it lives."""
+
+    __tablename__ = "workers"
+
+    id: str = Field(primary_key=True)
+    place: str
+    started_at: datetime = Field(sa_type=Instant)
+    seen_at: datetime = Field(sa_type=Instant)
 
 
 class IdempotencyRow(SQLModel, table=True):
