@@ -14,6 +14,7 @@ from app.settings import Settings
 from app.store import projects
 from app.store.limiter import DatabaseLimiter
 from app.store.projects import Project
+from app.webhooks.sender import Sender
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,15 @@ class Service:
     engine: Engine
     clock: Clock
     vault: auth.Vault
+    sender: Sender
     stopping: Event = field(default_factory=Event, kw_only=True)
     """Set when the process is to end: whatever waits for upstream lets go at once."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Service":
         """The service of these settings; the database is not opened yet."""
-        return cls(settings, create_engine(settings.database_url), settings.clock(), auth.vault(settings))
+        sender = Sender(development=settings.environment == "development")
+        return cls(settings, create_engine(settings.database_url), settings.clock(), auth.vault(settings), sender)
 
     def project(self, project_id: str) -> Project:
         """The project of that id, as it is now. Raises NotFound."""

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="The address that the service listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port that the service listens on; 0 takes a free one.")
+    public_url: HttpUrl | None = Field(
+        None, description="The address under which others reach the service: the links of webhooks begin with it."
+    )
     log_format: Literal["console", "json"] = Field("console", description="How log lines are written.")
     now: AwareDatetime | None = Field(
         None, description="Development only: the clock starts at this instant, with its offset, and ticks from it."

@@ -33,7 +33,7 @@ def enforced(client: httpx.Client) -> httpx.Client:
     # httpx has no public way to set httpcore's backend; building the pools here would lose the proxies of the environment.
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
-            transport._pool._network_backend = _Backend(transport._pool._network_backend)
+            transport._pool._network_backend = Bounded(transport._pool._network_backend)
     return client
 
 
@@ -44,7 +44,9 @@ def _left(timeout: float | None, late: type[httpcore.TimeoutException]) -> float
     return timeout if left == inf else left if timeout is None else min(timeout, left)
 
 
-class _Backend(httpcore.NetworkBackend):
+class Bounded(httpcore.NetworkBackend):
+    """A backend whose connections keep to `within`."""
+
     def __init__(self, inner: httpcore.NetworkBackend) -> None:
         self._inner = inner
 

@@ -8,13 +8,17 @@ from typing import Any
 
 from sqlmodel import Session
 
+from app.db import transaction
+from app.flows import deliver
 from app.flows.collect import CollectionResult, collect
 from app.flows.reconcile import reconcile
 from app.jobs.run import Run
 from app.service import Service
 from app.store import jobs
 from app.store.tables import Job
+from app.store.webhooks import JOB as DELIVERY
 from billing.period import AlignedPeriod, resolve
+from billing.report import instant
 
 COLLECTION = "collection"
 RECONCILIATION = "reconciliation"
@@ -57,10 +61,34 @@ def run_reconciliation(service: Service, arguments: Mapping[str, Any], run: Run)
     return {"report_id": report.id, **told}
 
 
-KINDS: Mapping[str, Kind] = {COLLECTION: Kind(run_collection), RECONCILIATION: Kind(run_reconciliation)}
+def run_delivery(service: Service, arguments: Mapping[str, Any], _: Run) -> dict[str, Any]:
+    """Make an attempt to deliver a webhook."""
+    following = deliver.attempt(
+        service.engine,
+        service.vault,
+        service.sender,
+        arguments["delivery_id"],
+        arguments["turn"],
+        clock=service.clock,
+        public_url=service.settings.public_url or "",
+    )
+    return {"next_attempt": following and instant(following)}
+
+
+def tidy_webhooks(service: Service) -> None:
+    """See to it that no delivery is forgotten, and that those of long ago are."""
+    with transaction(service.engine) as session:
+        deliver.tidy(session, service.clock.now())
+
+
+KINDS: Mapping[str, Kind] = {
+    COLLECTION: Kind(run_collection),
+    RECONCILIATION: Kind(run_reconciliation),
+    DELIVERY: Kind(run_delivery),
+}
 """Every kind of job by its name."""
 
-EVERY_MINUTE: Mapping[str, Callable[[Service], None]] = {}
+EVERY_MINUTE: Mapping[str, Callable[[Service], None]] = {"webhooks": tidy_webhooks}
 """What is to happen once a minute, in whichever process; each begins and commits its own transactions."""
 
 

@@ -30,7 +30,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_the_settings_are_those_of_the_contract() -> None:
-    names = "database_url insights_url accounts_url secret_key bootstrap_key environment host port log_format now"
+    names = "database_url insights_url accounts_url secret_key bootstrap_key environment host port public_url log_format now"
     assert list(Settings.model_fields) == names.split()
     assert all(row.description for row in Settings().describe())
 
