@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
+from app.counters import HTTP_SECONDS
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body; the largest honest one is a project with its private key, some 4 KiB."""
@@ -18,6 +19,7 @@ BODY_SECONDS = 30
 """How long a client may take to send it."""
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _log = structlog.get_logger()
 
 
@@ -58,9 +60,19 @@ class Edge:
                 if status:
                     raise
                 await problems.answer(error, request_id)(scope, receive, send_with_id)
-            milliseconds = round((time.perf_counter() - started) * 1000)
+            seconds = time.perf_counter() - started
+            HTTP_SECONDS.labels(_method(scope), _route(scope), status).observe(seconds)
             path = scope["raw_path"].decode("ascii", "replace")  # as it was sent: decoded, it could forge a line of the log
-            _log.info("request", method=scope["method"], path=path, status=status, milliseconds=milliseconds)
+            _log.info("request", method=scope["method"], path=path, status=status, milliseconds=round(seconds * 1000))
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the route that answered: an address as it was sent may be anything."""
+    return getattr(scope.get("route"), "path", "none")
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:

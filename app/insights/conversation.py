@@ -14,10 +14,12 @@ from typing import TypeVar
 import httpx
 
 from app.clock import Clock
+from app.counters import UPSTREAM_REQUESTS, UPSTREAM_SECONDS, UPSTREAM_WAIT
 from app.insights import deadline
 from app.insights.errors import (
     STALE_TOKEN,
     AnswerTooLarge,
+    InsightsError,
     InvalidCredentials,
     InvalidQuery,
     MalformedAnswer,
@@ -90,10 +92,10 @@ class Conversation:
         """
         renewed = False
         for attempt in count(1):
-            self._limiter.acquire(self._key)
+            self._wait_for_turn()
             self.requests += 1
             try:
-                return read(self._send(method, url, json))
+                return _counted(lambda: read(self._send(method, url, json)))
             except UpstreamUnavailable as error:
                 pause = self._pause(attempt, error.retry_after)
                 if attempt >= self._limits.attempts or pause > self._limits.longest_pause:
@@ -104,6 +106,11 @@ class Conversation:
                     raise
                 renewed = True
         raise AssertionError("count() does not end")
+
+    def _wait_for_turn(self) -> None:
+        asked = time.monotonic()
+        self._limiter.acquire(self._key)
+        UPSTREAM_WAIT.inc(time.monotonic() - asked)
 
     def _pause(self, attempt: int, retry_after: float | None) -> float:
         jitter = random.uniform(0, min(self._limits.backoff * 2**attempt, self._limits.longest_pause))
@@ -162,6 +169,18 @@ class Conversation:
         except ValueError:
             return None
         return max(0.0, (instant.replace(tzinfo=instant.tzinfo or UTC) - self._clock.now()).total_seconds())
+
+
+def _counted(ask: Callable[[], Read]) -> Read:
+    """What `ask` answers, with how long that took and what came of it added to this process's counters."""
+    try:
+        with UPSTREAM_SECONDS.time():
+            answer = ask()
+    except InsightsError as error:
+        UPSTREAM_REQUESTS.labels(type(error).__name__).inc()
+        raise
+    UPSTREAM_REQUESTS.labels("answered").inc()
+    return answer
 
 
 def _by_status(status: int) -> UpstreamError:
