@@ -3,7 +3,7 @@
 Whoever changes a delivery holds the lock of its endpoint, so what is decided about one knows all the others of the endpoint.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -26,6 +26,7 @@ OVERLAP = timedelta(hours=24)
 """How long a secret counts after it was replaced."""
 MAX_SECRETS = 3
 """More are not signed with at once: of those that were replaced, the oldest counts no longer."""
+_CHUNK = 500  # events that are looked through at once
 _SAID = ("url", "description", "types", "projects", "ordered", "enabled", "reason")
 
 
@@ -143,8 +144,8 @@ def keep(session: Session, event: WebhookEvent) -> int | None:
 
 
 def wants(endpoint: WebhookEndpoint, event: WebhookEvent) -> bool:
-    """Whether an endpoint chose the event's type and one of its projects; what is about no project is for all."""
-    chosen = endpoint.types is None or event.type in endpoint.types
+    """Whether an endpoint chose the event's type and one of its projects; what is about no project is for all but itself."""
+    chosen = (endpoint.types is None or event.type in endpoint.types) and event.subject != endpoint.id
     projects, about = endpoint.projects, event.projects
     return chosen and (projects is None or about is None or not set(projects).isdisjoint(about))
 
@@ -271,10 +272,13 @@ def of_subject(session: Session, endpoint: WebhookEndpoint, subject: str) -> Web
     return session.exec(statement.order_by(col(WebhookDelivery.event_seq)).limit(1)).first()
 
 
-def events_between(session: Session, since: datetime, until: datetime) -> Iterable[WebhookEvent]:
+def events_between(session: Session, since: datetime, until: datetime) -> Iterator[WebhookEvent]:
     """What happened from an instant on, before another, in order."""
     statement = select(WebhookEvent).where(WebhookEvent.created_at >= since, WebhookEvent.created_at < until)
-    return session.exec(statement.order_by(col(WebhookEvent.seq)).execution_options(yield_per=500))
+    statement, last = statement.order_by(col(WebhookEvent.seq)).limit(_CHUNK), 0
+    while found := session.exec(statement.where(col(WebhookEvent.seq) > last)).all():
+        yield from found
+        last = found[-1].seq or 0
 
 
 def held(session: Session, endpoint_id: str, event_seqs: Sequence[int]) -> dict[int, WebhookDelivery]:
