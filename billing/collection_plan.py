@@ -9,14 +9,16 @@ Nothing is remembered but the observations, so a plan that was missed is made ag
 "Once a day" is once in each billing day. Days are asked for the oldest first: they are lost first.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+import numpy as np
+
 from billing.coverage import DAILY_RETENTION, FINAL_AFTER, MEETING_LATENCY, MEETING_RETENTION
-from billing.facts import Kind, Observation
-from billing.period import day_of, day_start, next_day
+from billing.facts import Kind, MeetingDay, Observation
+from billing.period import day_of, day_start, microseconds, next_day
 
 LAST_READING = timedelta(days=18)
 """Meetings are read once more, and one that was never read is at risk, when their day began so long ago."""
@@ -25,9 +27,14 @@ AT_RISK = timedelta(days=80)
 RECHECK = timedelta(days=7)
 MARGIN = timedelta(minutes=10)
 """A day so close to its end is not begun: it could vanish between two pages."""
+SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(hours=6)
+"""Before what failed is asked for again: twice as long each time."""
+HOUR = timedelta(hours=1)
 
 Agree = Callable[[Observation, Observation], bool]
 """Whether two readings say the same of the meetings created on their day."""
+Held = Mapping[tuple[Kind, date], Sequence[Observation]]
+"""The readings of each day, the oldest first."""
 
 
 class Reason(StrEnum):
@@ -41,6 +48,28 @@ class Reason(StrEnum):
     RECHECK = "may have been restated"
 
 
+class Risk(StrEnum):
+    """What a day that was not read as it ought to be has come to."""
+
+    AT_RISK = "at_risk"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How long upstream keeps a kind, and when a day of it that was not read as it ought to be is at risk."""
+
+    retention: timedelta
+    patience: timedelta
+
+
+RULES: Mapping[Kind, Rule] = {
+    Kind.DAILY_USAGE: Rule(DAILY_RETENTION, AT_RISK),
+    Kind.MEETINGS: Rule(MEETING_RETENTION, LAST_READING),
+}
+"""The kinds that are planned: session details come with their meetings."""
+
+
 @dataclass(frozen=True)
 class Due:
     """One day of one kind that upstream is to be asked for now."""
@@ -51,12 +80,21 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Loss:
-    """A day that upstream forgets at `gone_at` (zone-aware) or has forgotten, and that was not read as it ought to be."""
+class Gap:
+    """A day that was not read as it ought to be, and that upstream will soon forget or has forgotten, at `gone_at`."""
 
     kind: Kind
     day: date
+    risk: Risk
     gone_at: datetime
+
+
+def held(observations: Iterable[Observation]) -> Held:
+    """Observations, in any order, by kind and day."""
+    known: dict[tuple[Kind, date], list[Observation]] = {}
+    for it in sorted(observations, key=lambda it: it.observed_at):
+        known.setdefault((it.kind, it.day), []).append(it)
+    return known
 
 
 def same_answer(one: Observation, other: Observation) -> bool:
@@ -64,87 +102,111 @@ def same_answer(one: Observation, other: Observation) -> bool:
     return one.sha256 == other.sha256
 
 
-def due(
-    now: datetime,
-    held: Iterable[Observation],
-    *,
-    cross_check: bool,
-    closed: bool,
-    agree: Agree = same_answer,
-) -> list[Due]:
+def same_meetings(day: date, one: MeetingDay, other: MeetingDay) -> bool:
+    """Whether two readings say the same of the meetings created on `day`.
+
+    A room that is used again has another statement every day, with its other meetings in it: they do not count.
+    """
+    first, second = _created_on(day, one), _created_on(day, other)
+    return first.keys() == second.keys() and all(np.array_equal(values, second[name]) for name, values in first.items())
+
+
+def _created_on(day: date, told: MeetingDay) -> dict[str, np.ndarray]:
+    start, end = microseconds(day_start(day)), microseconds(day_start(next_day(day)))
+    these = (start <= told.created) & (told.created < end)
+    columns = {
+        "session": told.meeting_sessions,
+        "meeting": told.meeting_keys,
+        "created": told.created,
+        "destroyed": told.destroyed,
+        "connections": told.max_connections,
+        **told.minutes,
+    }
+    return {name: values[these] for name, values in columns.items()}
+
+
+def due(now: datetime, held: Held, *, cross_check: bool, closed: bool, agree: Agree = same_answer) -> list[Due]:
     """What is to be asked for at `now` (zone-aware), the oldest day first.
 
-    `held` are all observations of the project's retained days, in any order; `closed` says that the session level is in
+    `held` has all readings of the retained days, of daily usage at least the newest; `closed` says that the session level is in
     maintenance; without `cross_check` the project has no meetings to read.
     """
-    known = _by_day(held)
-    reasons = {
-        (Kind.DAILY_USAGE, day): _usage_is_due(now, day, known.get((Kind.DAILY_USAGE, day), ()))
-        for day in _days(now, DAILY_RETENTION)
-    }
+    today, reasons = day_of(now), {}
+    for day in _retained(now, DAILY_RETENTION, today):
+        reasons[Kind.DAILY_USAGE, day] = _usage_is_due(now, today, day, held.get((Kind.DAILY_USAGE, day), ()))
     if cross_check and not closed:
-        reasons |= {
-            (Kind.MEETINGS, day): _meetings_are_due(now, day, known.get((Kind.MEETINGS, day), ()), agree)
-            for day in _days(now, MEETING_RETENTION)
-        }
+        for day in _retained(now, MEETING_RETENTION, today):
+            reasons[Kind.MEETINGS, day] = _meetings_are_due(now, today, day, held.get((Kind.MEETINGS, day), ()), agree)
     found = [Due(kind, day, why) for (kind, day), why in reasons.items() if why]
     return sorted(found, key=lambda it: (it.day, it.kind))
 
 
-def at_risk(now: datetime, held: Iterable[Observation], since: date, *, cross_check: bool) -> list[Loss]:
-    """The days from `since` on that upstream will forget within days, and that were not read as they ought to be."""
-    return [it for it in _unread(now, held, since, cross_check) if it.gone_at > now]
+def next_look(now: datetime, back_at: datetime | None = None) -> datetime:
+    """The next instant at which more can be due than at `now`, or at risk, or lost, by the passing of time alone.
+
+    All limits are a number of days after a midnight; where the clocks have changed since, an hour beside one. `back_at` is when
+    a maintenance under way ends.
+    """
+    midnights = [day_start(day_of(now)), day_start(next_day(day_of(now)))]
+    looks = [at + later for at in midnights for later in (-HOUR, timedelta(0), MEETING_LATENCY, HOUR)]
+    return min(at for at in [*looks, *([back_at] if back_at else [])] if at > now)
 
 
-def lost(now: datetime, held: Iterable[Observation], since: date, *, cross_check: bool) -> list[Loss]:
-    """The days from `since` on that upstream has forgotten, and that were not read as they ought to be."""
-    return [it for it in _unread(now, held, since, cross_check) if it.gone_at <= now]
+def again_at(asked_at: datetime, times: int, gone_at: datetime) -> datetime:
+    """When to ask again for what was asked for so many times, last at `asked_at`, without an answer.
+
+    After 15 minutes, and twice as long each time, but never longer than six hours or a quarter of the time that is left.
+    """
+    pause = min(SHORTEST_PAUSE * 2 ** min(times - 1, 10), LONGEST_PAUSE, (gone_at - asked_at) / 4)
+    return asked_at + max(pause, SHORTEST_PAUSE)
 
 
-def _unread(now: datetime, held: Iterable[Observation], since: date, cross_check: bool) -> list[Loss]:
-    known = _by_day(held)
-    rules = [(Kind.DAILY_USAGE, DAILY_RETENTION, AT_RISK)]
-    if cross_check:
-        rules.append((Kind.MEETINGS, MEETING_RETENTION, LAST_READING))
+def gone_at(kind: Kind, day: date) -> datetime:
+    """When upstream forgets a day."""
+    return day_start(day) + RULES[kind].retention
+
+
+def risk_of(now: datetime, kind: Kind, day: date, readings: Iterable[Observation]) -> Risk | None:
+    """What a day has come to that has these readings; None while there is time, and for one that was read as it ought to be:
+    meetings completely, daily usage when it was final."""
+    if now < day_start(day) + RULES[kind].patience or any(it.complete for it in readings):
+        return None
+    return Risk.LOST if now >= gone_at(kind, day) else Risk.AT_RISK
+
+
+def gaps(now: datetime, held: Held, *, cross_check: bool, since: datetime) -> list[Gap]:
+    """The days at risk, and those lost that upstream still had at `since` (zone-aware), the oldest first."""
     found = []
-    for kind, retention, patience in rules:
-        day = since
-        while day_start(day) + patience <= now:
-            if not any(it.complete for it in known.get((kind, day), ())):
-                found.append(Loss(kind, day, day_start(day) + retention))
+    for kind, rule in RULES.items():
+        if kind is Kind.MEETINGS and not cross_check:
+            continue
+        day = day_of(since - rule.retention)
+        while day_start(day) + rule.patience <= now:
+            risk = risk_of(now, kind, day, held.get((kind, day), ()))
+            if risk and gone_at(kind, day) > since:
+                found.append(Gap(kind, day, risk, gone_at(kind, day)))
             day = next_day(day)
     return sorted(found, key=lambda it: (it.day, it.kind))
 
 
-def _by_day(held: Iterable[Observation]) -> dict[tuple[Kind, date], list[Observation]]:
-    known: dict[tuple[Kind, date], list[Observation]] = {}
-    for it in sorted(held, key=lambda it: it.observed_at):
-        known.setdefault((it.kind, it.day), []).append(it)
-    return known
-
-
-def _days(now: datetime, retention: timedelta) -> list[date]:
+def _retained(now: datetime, retention: timedelta, today: date) -> list[date]:
     """The days that have ended and are retained, the oldest first."""
-    day, today = day_of(now - retention + MARGIN), day_of(now)
-    days = []
-    while day < today:
-        if day_start(day) > now - retention + MARGIN:
-            days.append(day)
-        day = next_day(day)
-    return days
+    oldest = now - retention + MARGIN
+    first = day_of(oldest)
+    days = [first + timedelta(days=number) for number in range((today - first).days)]
+    return days if day_start(first) > oldest else days[1:]
 
 
-def _usage_is_due(now: datetime, day: date, readings: Sequence[Observation]) -> Reason | None:
-    final = day_start(next_day(day)) + FINAL_AFTER
+def _usage_is_due(now: datetime, today: date, day: date, readings: Sequence[Observation]) -> Reason | None:
     if not readings:
         return Reason.FIRST
-    last = readings[-1].observed_at
+    last, final = readings[-1].observed_at, day_start(next_day(day)) + FINAL_AFTER
     if last >= final:
-        return Reason.RECHECK if now >= last + RECHECK else None
-    return Reason.NOT_FINAL if now >= final or day_of(last) < day_of(now) else None
+        return Reason.RECHECK if now >= day_start(day_of(last) + RECHECK) else None
+    return Reason.NOT_FINAL if now >= final or day_of(last) < today else None
 
 
-def _meetings_are_due(now: datetime, day: date, readings: Sequence[Observation], agree: Agree) -> Reason | None:
+def _meetings_are_due(now: datetime, today: date, day: date, readings: Sequence[Observation], agree: Agree) -> Reason | None:
     ready = day_start(next_day(day)) + MEETING_LATENCY
     if now < ready:
         return None
@@ -152,9 +214,9 @@ def _meetings_are_due(now: datetime, day: date, readings: Sequence[Observation],
     if not readings:
         return Reason.FIRST
     last = readings[-1]
-    if day_start(day) + LAST_READING <= now and last.observed_at < day_start(day) + LAST_READING:
+    if last.observed_at < day_start(day) + LAST_READING <= now:
         return Reason.LAST_READING
-    if day_of(last.observed_at) == day_of(now):
+    if day_of(last.observed_at) == today:
         return None
     complete = [it for it in readings if it.complete]
     if not last.complete:

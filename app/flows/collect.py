@@ -24,6 +24,7 @@ from app.insights.errors import InsightsError, InvalidCredentials, NeedsAdvanced
 from app.store import observations
 from app.store.payloads import encode_daily
 from app.store.projects import Project
+from billing.collection_plan import MARGIN
 from billing.coverage import DAILY_RETENTION, FINAL_AFTER, MEETING_LATENCY, MEETING_RETENTION
 from billing.facts import Kind, Observation
 from billing.period import BillingPeriod, day_start, next_day
@@ -31,8 +32,6 @@ from billing.tiers import KNOWN_FIELDS
 
 WORKERS = 6
 """Days collected at once: upstream answers in seconds, so a few hide its delay; the limiter sets the pace in any case."""
-READING = timedelta(minutes=10)
-"""A window so close to the end of its retention is not begun: its meetings could vanish between two pages."""
 HOPELESS = (InvalidCredentials, NotAuthorised, ProjectNotFound, NeedsAdvancedInsights)
 """What upstream says of one window it would say of the others too: they are not asked for."""
 
@@ -53,10 +52,18 @@ class NotCollected:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to ask for: daily usage in one query, and the meeting windows of these days."""
+class Wanted:
+    """The days whose daily usage is wanted, and those whose meetings are: each in order."""
 
-    daily: BillingPeriod | None
+    daily: Sequence[date]
+    windows: Sequence[date]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to ask for: the daily usage of these days in one query, and the meetings created on those. Both in order."""
+
+    daily: Sequence[date]
     windows: Sequence[date]
     not_collected: Sequence[NotCollected]
 
@@ -93,21 +100,23 @@ def _first(items: Sequence[str], separator: str) -> str:
 def collect(
     engine: Engine,
     project: Project,
-    period: BillingPeriod,
+    wanted: BillingPeriod | Wanted,
     *,
     client_factory: ClientFactory,
     clock: Clock,
     progress: Progress,
     steps: Steps | None = None,
 ) -> CollectionResult:
-    """Collect what `period` needs of a project; each answer is stored in a transaction of its own, whole or not at all.
+    """Collect what a period needs of a project, or exactly the days that are `wanted`, the oldest first; each answer is stored
+    in a transaction of its own, whole or not at all.
 
     Each answer is a step: what was stored before an interruption is not asked for again.
 
     Raises CollectionFailed once everything was tried, if upstream failed for some of it.
     """
     steps = steps or Unrecorded()
-    todo = _not_done(plan(period, project.cross_check, clock.now()), steps)
+    wanted = needed_by(wanted) if isinstance(wanted, BillingPeriod) else wanted
+    todo = _not_done(plan(wanted, project.cross_check, clock.now()), steps)
     tiers = sorted({*KNOWN_FIELDS, *project.plan.fields})
     failures: list[tuple[str, InsightsError]] = []
     stored: list[Observation] = []
@@ -135,8 +144,8 @@ def collect(
 
     with client_factory(project) as client, ThreadPoolExecutor(WORKERS, thread_name_prefix="collect") as pool:
         futures: dict[Future[list[Observation]], str] = {}
-        if (days := todo.daily) is not None:
-            what = f"daily usage of {days.first_day} to {days.last_day}"
+        if days := todo.daily:
+            what = f"daily usage of {days[0]} to {days[-1]}"
             futures[pool.submit(step, what, partial(_daily, client, days, tiers))] = what
         for day in todo.windows:
             futures[pool.submit(window, day)] = _meetings_of(day)
@@ -167,11 +176,16 @@ def _not_done(todo: Plan, steps: Steps) -> Plan:
     return Plan(todo.daily, sorted([*todo.windows, *(it.day for it in known)]), left_out)
 
 
-def plan(period: BillingPeriod, cross_check: bool, now: datetime) -> Plan:
-    """What upstream can be asked for at `now`: what has begun, is retained, and is not in maintenance."""
+def needed_by(period: BillingPeriod) -> Wanted:
+    """What a period needs: its days, and the meetings of the day before too."""
+    return Wanted(period.days, [period.first_day - timedelta(days=1), *period.days])
+
+
+def plan(wanted: Wanted, cross_check: bool, now: datetime) -> Plan:
+    """What of it upstream can be asked for at `now`: what has begun, is retained, and is not in maintenance."""
     left_out: list[NotCollected] = []
 
-    def wanted(kind: Kind, day: date, retention: timedelta, closed: str) -> bool:
+    def possible(kind: Kind, day: date, retention: timedelta, closed: str) -> bool:
         start = day_start(day)
         if start >= now:
             reason = "the day has not begun"
@@ -183,19 +197,21 @@ def plan(period: BillingPeriod, cross_check: bool, now: datetime) -> Plan:
             left_out.append(NotCollected(kind, day, reason))
         return not reason
 
-    days = [day for day in period.days if wanted(Kind.DAILY_USAGE, day, DAILY_RETENTION, "")]
+    days = [day for day in wanted.daily if possible(Kind.DAILY_USAGE, day, DAILY_RETENTION, "")]
     until = maintenance_until(now)
     closed = f"upstream is in maintenance until {until.astimezone(UTC):%Y-%m-%dT%H:%MZ}" if until else ""
     if not cross_check:
         closed = "the project is not cross-checked: it has no Advanced Insights add-on"
-    reach = [period.first_day - timedelta(days=1), *period.days]
-    windows = [day for day in reach if wanted(Kind.MEETINGS, day, MEETING_RETENTION - READING, closed)]
-    return Plan(BillingPeriod(days[0], days[-1]) if days else None, windows, left_out)
+    windows = [day for day in wanted.windows if possible(Kind.MEETINGS, day, MEETING_RETENTION - MARGIN, closed)]
+    return Plan(days, windows, left_out)
 
 
-def _daily(client: InsightsClient, period: BillingPeriod, tiers: Sequence[str]) -> Answers:
-    """One query for all days. A day left out of the answer is an observation too: upstream was asked and said nothing."""
-    answer = client.daily_usage(period, tiers)
+def _daily(client: InsightsClient, days: Sequence[date], tiers: Sequence[str]) -> Answers:
+    """One query for all days. A day left out of the answer is an observation too: upstream was asked and said nothing.
+
+    Days between them that are not wanted are answered too and not kept: one request is less of a burden than several.
+    """
+    answer, wanted = client.daily_usage(BillingPeriod(days[0], days[-1]), tiers), set(days)
     return [
         {
             "kind": Kind.DAILY_USAGE,
@@ -207,6 +223,7 @@ def _daily(client: InsightsClient, period: BillingPeriod, tiers: Sequence[str]) 
             "reason": "" if final else "observed less than 48 hours after the day ended",
         }
         for day, usage in answer.days.items()
+        if day in wanted
     ]
 
 

@@ -1,15 +1,32 @@
 """The collection plan: what is due is due once, what is at risk is said before it is lost, downtime is made up for."""
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.collection_plan import MARGIN, Due, Reason, at_risk, due, lost
-from billing.coverage import DAILY_RETENTION, FINAL_AFTER, MEETING_RETENTION
-from billing.facts import Kind, Observation
-from billing.period import day_start, next_day
+from billing.collection_plan import (
+    LONGEST_PAUSE,
+    MARGIN,
+    SHORTEST_PAUSE,
+    Due,
+    Reason,
+    Risk,
+    again_at,
+    gaps,
+    gone_at,
+    held,
+    next_look,
+    same_meetings,
+)
+from billing.collection_plan import due as planned
+from billing.coverage import FINAL_AFTER
+from billing.facts import Kind, MeetingDay, Observation
+from billing.period import day_of, day_start, microseconds, next_day
 
 DAY = date(2026, 10, 5)
 """A Monday, whose clocks stay as they are."""
@@ -25,8 +42,12 @@ def after(days: float, day: date = DAY) -> datetime:
     return day_start(day) + timedelta(days=days)
 
 
-def reason(kind: Kind, now: datetime, *held: Observation, day: date = DAY) -> Reason | None:
-    found = [it.reason for it in due(now, held, cross_check=True, closed=False) if (it.kind, it.day) == (kind, day)]
+def due(now: datetime, readings: Iterable[Observation], *, cross_check: bool = True, closed: bool = False) -> list[Due]:
+    return planned(now, held(readings), cross_check=cross_check, closed=closed)
+
+
+def reason(kind: Kind, now: datetime, *readings: Observation, day: date = DAY) -> Reason | None:
+    found = [it.reason for it in due(now, readings) if (it.kind, it.day) == (kind, day)]
     return found[0] if found else None
 
 
@@ -74,8 +95,10 @@ def test_meetings_that_had_not_ended_are_read_again():
         (3.5, [1, 2, 3], None),
         (9.9, [1, 2, 3], None),
         (10, [1, 2, 3], Reason.RECHECK),
-        (89.9, [82.95], None),
-        (89.9, [82.85], Reason.RECHECK),
+        (9.9, [1, 2, 3.9], None),
+        (10, [1, 2, 3.9], Reason.RECHECK),
+        (89.9, [83.1], None),
+        (89.9, [82.9], Reason.RECHECK),
         (89.999, [50], None),
         (90, [], None),
     ],
@@ -94,47 +117,125 @@ def test_a_reading_just_before_it_is_final_does_not_put_off_the_final_one():
 
 
 def test_nothing_is_asked_for_in_maintenance_or_without_the_add_on():
-    everything = due(after(20), [], cross_check=True, closed=False)
+    everything = due(after(20), [])
     usage = [it for it in everything if it.kind is USAGE]
-    assert due(after(20), [], cross_check=True, closed=True) == usage
-    assert due(after(20), [], cross_check=False, closed=False) == usage
+    assert due(after(20), [], closed=True) == usage
+    assert due(after(20), [], cross_check=False) == usage
     assert everything == sorted(everything, key=lambda it: it.day)
     assert (len(usage), len(everything)) == (89, 89 + 19)
 
 
+DOWNTIMES = st.lists(st.tuples(st.integers(0, 100), st.integers(1, 30)), max_size=3)
+FIRST_DAYS = st.sampled_from([DAY, date(2026, 2, 20), date(2026, 10, 20)])
+
+
 @settings(max_examples=8)
-@given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 30)), max_size=3), st.sampled_from([6, 12, 20]))
-def test_every_day_that_could_be_read_is_read(downtimes, hours):
-    """Ticks every few hours but for the days when nothing runs; what is due is read at once, and agrees with itself."""
-    start = day_start(DAY)
-    held: list[Observation] = []
-    gone = set()
+@given(DOWNTIMES, FIRST_DAYS)
+def test_every_day_that_could_be_read_is_read_and_every_other_one_is_lost(downtimes, first):
+    """Looked at whenever something may be due but for the days when nothing runs; what is due is read, and agrees with itself."""
+    start = day_start(first)
     down = [(start + timedelta(days=at), start + timedelta(days=at + length)) for at, length in downtimes]
-    up = [now for tick in range(24 * 100 // hours) if not_in(down, now := start + timedelta(hours=tick * hours))]
-    for now in up:
-        gone |= {(it.kind, it.day) for it in lost(now, held, DAY, cross_check=True)}
-        held += [read(it.kind, it.day, now) for it in due(now, held, cross_check=True, closed=False)]
-    for offset in range(8):
-        day = DAY + timedelta(days=offset)
-        for kind, ready, kept in (
-            (MEETINGS, timedelta(minutes=5), MEETING_RETENTION),
-            (USAGE, FINAL_AFTER, DAILY_RETENTION),
-        ):
-            since, until = day_start(next_day(day)) + ready, day_start(day) + kept - MARGIN
-            could = any(since <= now < until for now in up)
-            assert could == any(it.complete for it in held if (it.kind, it.day) == (kind, day))
-            assert (kind, day) not in gone or not could
+    readings: list[Observation] = []
+    up, lost, risky, looked, now = [], set(), set(), start, start
+    while now < start + timedelta(days=110):
+        if all(not since <= now < until for since, until in down):
+            up.append(now)
+            for gap in gaps(now, held(readings), cross_check=True, since=looked):
+                (lost if gap.risk is Risk.LOST else risky).add((gap.kind, gap.day))
+            readings += [read(it.kind, it.day, now) for it in due(now, readings)]
+            assert due(now, readings) == []
+            looked = now
+        now = next_look(now)
+    for day in (first + timedelta(days=offset) for offset in range(8)):
+        for kind, ready in ((MEETINGS, timedelta(minutes=5)), (USAGE, FINAL_AFTER)):
+            since, until = day_start(next_day(day)) + ready, gone_at(kind, day) - MARGIN
+            could = any(since <= at < until for at in up)
+            assert could == any(it.complete for it in readings if (it.kind, it.day) == (kind, day))
+            assert could == ((kind, day) not in lost)
 
 
-def not_in(down: list[tuple[datetime, datetime]], now: datetime) -> bool:
-    return all(not start <= now < end for start, end in down)
+@settings(max_examples=60)
+@given(FIRST_DAYS, st.integers(0, 60 * 24 * 30), st.lists(st.integers(0, 60 * 24 * 30), max_size=12), st.integers(0, 3000))
+def test_nothing_becomes_due_before_the_next_look(first, minutes, readings, later):
+    """Whatever was read whenever: between two looks nothing comes to be due, at risk or lost."""
+    now = day_start(next_day(first)) + timedelta(days=20, minutes=minutes)
+    known = []
+    for at in readings:
+        seen = now - timedelta(minutes=at)
+        known += [
+            read(kind, day_of(seen) - timedelta(days=age), seen, str(at % 2)) for kind in (USAGE, MEETINGS) for age in (1, 3, 9)
+        ]
+    then = min(now + timedelta(minutes=later), next_look(now) - timedelta(microseconds=1))
+    assert {(it.kind, it.day) for it in due(then, known)} <= {(it.kind, it.day) for it in due(now, known)}
+    at_now, at_then = (gaps(at, held(known), cross_check=True, since=now - timedelta(days=30)) for at in (now, then))
+    assert at_now == at_then
+
+
+def test_the_end_of_maintenance_is_looked_at():
+    now = after(20.9)
+    assert next_look(now, now + timedelta(minutes=7)) == now + timedelta(minutes=7)
+    assert next_look(now, after(25)) == next_look(now)
+
+
+def test_what_fails_is_asked_for_ever_less_often_but_more_often_before_it_is_gone():
+    far = after(90)
+    pauses = [again_at(after(2), times, far) - after(2) for times in range(1, 8)]
+    assert pauses == [SHORTEST_PAUSE * 2**n for n in range(5)] + [LONGEST_PAUSE, LONGEST_PAUSE]
+    asked, gone = [after(17)], gone_at(MEETINGS, DAY)
+    while asked[-1] < gone - MARGIN:
+        asked.append(again_at(asked[-1], 50, gone))
+    gone_in = [(gone - at) / timedelta(hours=1) for at in asked]
+    assert sum(1 < left < 6 for left in gone_in) >= 4
+    assert sum(0 < left < 1 for left in gone_in) >= 2
+    assert again_at(after(1), 10**9, far) == after(1) + LONGEST_PAUSE
 
 
 def test_a_day_about_to_be_lost_is_at_risk_before_it_is():
-    assert [it.day for it in at_risk(after(17.99), [], DAY, cross_check=True)] == []
-    (risk,) = at_risk(after(18), [], DAY, cross_check=True)
-    assert (risk.kind, risk.day, risk.gone_at) == (MEETINGS, DAY, after(21))
-    assert Due(MEETINGS, DAY, Reason.FIRST) in due(after(18), [], cross_check=True, closed=False)
-    assert risk in lost(after(21), [], DAY, cross_check=True)
-    assert at_risk(after(18), [read(MEETINGS, DAY, after(1.1))], DAY, cross_check=True) == []
-    assert not any(it.kind is MEETINGS for it in at_risk(after(80), [], DAY, cross_check=False))
+    def of(
+        now: float, *readings: Observation, kind: Kind = MEETINGS, since: float = 0, cross_check: bool = True
+    ) -> Risk | None:
+        found = gaps(after(now), held(readings), cross_check=cross_check, since=after(since))
+        assert all(it.gone_at == gone_at(it.kind, it.day) for it in found)
+        return next((it.risk for it in found if (it.kind, it.day) == (kind, DAY)), None)
+
+    assert [of(at) for at in (17.99, 18, 20.99, 21, 40)] == [None, Risk.AT_RISK, Risk.AT_RISK, Risk.LOST, Risk.LOST]
+    assert [of(at, kind=USAGE) for at in (79.99, 80, 89.99, 90)] == [None, Risk.AT_RISK, Risk.AT_RISK, Risk.LOST]
+    assert Due(MEETINGS, DAY, Reason.FIRST) in due(after(18), [])
+    assert (of(40, since=20.9), of(40, since=21)) == (Risk.LOST, None), "what was lost before is not told again"
+    assert of(18, read(MEETINGS, DAY, after(1.1))) is None
+    assert of(18, read(MEETINGS, DAY, after(1.1), complete=False)) is Risk.AT_RISK
+    assert of(85, read(USAGE, DAY, after(2)), kind=USAGE) is Risk.AT_RISK, "it was never final"
+    assert of(18, cross_check=False) is None
+
+
+def meetings(*rows: tuple[int, datetime, int], tier: str = "from1To2Publishers", stated: int = 0) -> MeetingDay:
+    """Meetings of (session, created, micro-minutes), in the order of a payload."""
+    sessions, created, minutes = ([row[column] for row in sorted(rows)] for column in range(3))
+    ints = partial(np.array, dtype=np.int64)
+    made = ints([microseconds(at) for at in created])
+    keys = sorted(set(sessions))
+    return MeetingDay(
+        sessions=ints(keys),
+        session_ids=[str(key) for key in keys],
+        statements={tier: ints([stated] * len(keys))},
+        meeting_sessions=ints(sessions),
+        meeting_keys=ints(sessions),
+        created=made,
+        destroyed=made + 1,
+        max_connections=ints([2] * len(rows)),
+        minutes={tier: ints(minutes)},
+    )
+
+
+def test_readings_agree_when_they_say_the_same_of_the_meetings_of_the_day():
+    """A room that goes on being used is stated anew every day, and its later meetings come with it."""
+    first = meetings((7, after(0.5), 10), (8, after(0.6), 20))
+    assert same_meetings(DAY, first, meetings((7, after(0.5), 10), (7, after(1), 30), (8, after(0.6), 20), stated=5))
+    assert same_meetings(DAY, first, meetings((7, after(-0.1), 10), (7, after(0.5), 10), (8, after(0.6), 20)))
+    for other in (
+        meetings((7, after(0.5), 11), (8, after(0.6), 20)),
+        meetings((7, after(0.5), 10)),
+        meetings((7, after(0.5), 10), (8, after(0.6), 20), (9, after(0.9999), 1)),
+        meetings((7, after(0.5), 10), (8, after(0.6), 20), tier="from3To6Publishers"),
+    ):
+        assert not same_meetings(DAY, first, other)

@@ -13,7 +13,7 @@ from sqlalchemy import func
 from sqlmodel import select
 
 from app.db import transaction
-from app.flows.collect import WORKERS, CollectionFailed, CollectionResult, plan
+from app.flows.collect import WORKERS, CollectionFailed, CollectionResult, needed_by, plan
 from app.insights.calendar import maintenance_until
 from app.insights.errors import InsightsError, InvalidCredentials, InvalidQuery, NeedsAdvancedInsights
 from app.store import observations
@@ -230,16 +230,15 @@ PERIODS = st.builds(
 def test_the_plan_asks_for_every_day_that_can_be_had_or_says_why_not(
     period: BillingPeriod, cross_check: bool, now: datetime
 ) -> None:
-    asked = plan(period, cross_check, now)
-    daily = asked.daily.days if asked.daily else []
+    asked = plan(needed_by(period), cross_check, now)
     told = Counter((it.kind, it.day) for it in asked.not_collected)
-    told.update((Kind.DAILY_USAGE, day) for day in daily)
+    told.update((Kind.DAILY_USAGE, day) for day in asked.daily)
     told.update((Kind.MEETINGS, day) for day in asked.windows)
     wanted = Counter((Kind.DAILY_USAGE, day) for day in period.days)
     wanted.update((Kind.MEETINGS, day) for day in [period.first_day - timedelta(days=1), *period.days])
     assert told == wanted
     assert all(it.reason for it in asked.not_collected)
-    for day in daily:
+    for day in asked.daily:
         assert now - DAILY_RETENTION <= day_start(day) < now
     for day in asked.windows:
         assert cross_check
