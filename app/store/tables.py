@@ -12,7 +12,7 @@ from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, Text, Uniqu
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel
 
-from app.store import money_tables, vendor_tables, webhook_tables  # noqa: F401  One import has all tables.
+from app.store import close_tables, money_tables, vendor_tables, webhook_tables  # noqa: F401  One import has all tables.
 from app.store.columns import ExactDecimal, Instant
 from billing.facts import Kind
 
