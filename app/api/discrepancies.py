@@ -24,6 +24,7 @@ from app.api.schemas import (
     TierMinutes,
 )
 from app.db import transaction
+from app.flows import notify
 from app.store import discrepancies
 from app.store.discrepancies import Status, Step
 from app.store.tables import Discrepancy as Stored
@@ -117,8 +118,11 @@ def get_discrepancy(service: Reads, discrepancy_id: InPath) -> DiscrepancyWithHi
 def change_discrepancy(service: Reconciles, request: Request, discrepancy_id: InPath, change: Change) -> DiscrepancyWithHistory:
     """Acknowledge, resolve, ignore or reopen it, note something, or give it to somebody. Every change is in its history."""
     changes = {name: getattr(change, name) for name in change.model_fields_set}
+    now = service.clock.now()
     with transaction(service.engine) as session:
-        row = discrepancies.edit(session, discrepancy_id, changes, actor=request.state.key.name, now=service.clock.now())
+        was = discrepancies.get(session, discrepancy_id).status
+        row = discrepancies.edit(session, discrepancy_id, changes, actor=request.state.key.name, now=now)
+        notify.edited(session, row, was, now)
         return _with_history(row, discrepancies.history(session, discrepancy_id))
 
 

@@ -14,6 +14,7 @@ import pytz
 from sqlmodel import Session
 
 from app.errors import Conflict, FourEyes, InvalidRequest
+from app.flows import notify
 from app.flows.billable import Billable, billable
 from app.store import audit, customers, entities, invoices
 from app.store.customers import Customer
@@ -149,7 +150,8 @@ def whole(invoice: Invoice) -> dict[str, Any]:
 
 
 def note(session: Session, invoice: Invoice, action: str, actor: str, now: datetime, **more: str) -> None:
-    """Put what was done to an invoice into the audit log, and an override that it was drafted with by itself."""
+    """Tell of what was done to an invoice, and put it into the audit log, an override that it was drafted with by itself."""
+    notify.invoiced(session, invoice, action, now)
     core = invoices.core_of(invoice)
     said = {name: core[name] for name in ("kind", "customer_id", "currency", "total", "report_ids")}
     detail = {**said, "status": invoice.status, "version": invoice.version, "sha256": invoice.sha256, **more}

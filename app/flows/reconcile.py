@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from app.clock import Clock
 from app.db import transaction
+from app.flows import notify
 from app.store import observations, rate_cards, reports
 from app.store.payloads import decode_daily, decode_details, decode_meetings
 from app.store.projects import Project
@@ -27,7 +28,9 @@ def reconcile(engine: Engine, project: Project, aligned: AlignedPeriod, *, clock
     now = clock.now()
     core = _core(engine, project, aligned, None, now)
     with transaction(engine) as session:
-        return reports.save(session, core, created_at=now)
+        saved = reports.save(session, core, created_at=now)
+        notify.reconciled(session, saved, now)
+    return saved.report
 
 
 def look_back(engine: Engine, project: Project, aligned: AlignedPeriod, known_at: datetime) -> bytes:

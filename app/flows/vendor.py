@@ -9,6 +9,7 @@ import msgspec
 from sqlmodel import Session
 
 from app.errors import Conflict, InvalidRequest
+from app.flows import notify
 from app.flows.reconcile import gather
 from app.store import discrepancies, entities, observations, projects, rate_cards, reports, vendor_invoices
 from app.store.tables import Report
@@ -75,7 +76,7 @@ def _match(session: Session, row: VendorInvoice, now: datetime) -> None:
     by_project = {report.project_id: report for report in found}
     told = mismatches(invoice, msgspec.json.decode(body), row.id)
     differing = [(by_project[project], finding(it, project, amount)) for project, it, amount in told]
-    discrepancies.follow_match(session, row.id, differing, now)
+    notify.followed(session, discrepancies.follow_match(session, row.id, differing, now), now)
 
 
 def _reports(session: Session, invoice: BilledInvoice) -> tuple[str, Sequence[Report]]:

@@ -41,13 +41,22 @@ class Step(StrEnum):
     EDITED = "edited"
 
 
-def follow(session: Session, report: Report, findings: Iterable[Mapping[str, Any]]) -> None:
-    """Take in what a new report finds, as its JSON has it: open, see again, reopen, and resolve what it no longer has."""
+Change = tuple[Discrepancy, Step]
+"""What became of a discrepancy by a report or a match."""
+
+
+def follow(session: Session, report: Report, findings: Iterable[Mapping[str, Any]]) -> Sequence[Change]:
+    """Take in what a new report finds, as its JSON has it: open, see again, reopen, and resolve what it no longer has.
+
+    Gives what changed: what was only seen again is left out.
+    """
     earlier = session.exec(select(Discrepancy).where(*_covered(report), Discrepancy.status != Status.RESOLVED)).all()
-    _take_in(session, [(report, finding) for finding in findings], earlier, report.created_at, report.id)
+    return _take_in(session, [(report, finding) for finding in findings], earlier, report.created_at, report.id)
 
 
-def follow_match(session: Session, invoice_id: str, found: Iterable[tuple[Report, Mapping[str, Any]]], at: datetime) -> None:
+def follow_match(
+    session: Session, invoice_id: str, found: Iterable[tuple[Report, Mapping[str, Any]]], at: datetime
+) -> Sequence[Change]:
     """Take in what a match of a vendor's invoice finds, each beside the report that it rests on: as `follow` does for a report.
 
     Only the next match of the same invoice resolves what it no longer finds.
@@ -56,7 +65,7 @@ def follow_match(session: Session, invoice_id: str, found: Iterable[tuple[Report
         Discrepancy.code == Code.VENDOR_INVOICE_MISMATCH, Discrepancy.status != Status.RESOLVED
     )
     earlier = [row for row in session.exec(open_ones) if row.finding["evidence"]["vendor_invoice"] == invoice_id]
-    _take_in(session, found, earlier, at, invoice_id)
+    return _take_in(session, found, earlier, at, invoice_id)
 
 
 def _take_in(
@@ -65,7 +74,8 @@ def _take_in(
     earlier: Iterable[Discrepancy],
     at: datetime,
     actor: str,
-) -> None:
+) -> Sequence[Change]:
+    changes: list[Change] = []
     found = {finding["id"]: (report, finding) for report, finding in findings}
     known = _by_id(session, list(found))
     for key, (report, finding) in found.items():
@@ -89,12 +99,16 @@ def _take_in(
             step = Step.REOPENED if ended else Step.SEEN
         session.add(row)
         _note(session, row, step, at, actor, {"total": finding["total"]})
+        if step != Step.SEEN:
+            changes.append((row, step))
 
     for row in earlier:
         if row.id not in found:
             row.sqlmodel_update({"status": Status.RESOLVED, "ignore_until": None, "changed_at": at})
             _note(session, row, Step.RESOLVED, at, actor, {})
+            changes.append((row, Step.RESOLVED))
     session.flush()
+    return changes
 
 
 def edit(session: Session, discrepancy_id: str, changes: Mapping[str, Any], *, actor: str, now: datetime) -> Discrepancy:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy.orm import aliased, defer
@@ -10,13 +11,23 @@ from sqlmodel import Session, col, select
 
 from app.errors import NotFound
 from app.store import discrepancies
+from app.store.discrepancies import Change
 from app.store.paging import Page, page
 from app.store.tables import ProjectRow, Report
 from billing.period import BillingPeriod
 from billing.report import Envelope, digest, document
 
 
-def save(session: Session, core: bytes, *, created_at: datetime) -> Report:
+class Saved(NamedTuple):
+    """A report as it is kept: new or not, the version before a new one, and what became of discrepancies by it."""
+
+    report: Report
+    is_new: bool = False
+    before: Report | None = None
+    changes: Sequence[Change] = ()
+
+
+def save(session: Session, core: bytes, *, created_at: datetime) -> Saved:
     """Keep a report's core as the next version of its project's period, and follow its discrepancies.
 
     Where the newest version says the same, that one is returned and nothing changes.
@@ -28,7 +39,7 @@ def save(session: Session, core: bytes, *, created_at: datetime) -> Report:
     session.exec(select(ProjectRow.project_id).where(ProjectRow.project_id == project_id).with_for_update(key_share=True)).one()
     newest = find(session, project_id, first_day, last_day)
     if newest and newest.sha256 == digest(core):
-        return newest
+        return Saved(newest)
 
     version, supersedes = (newest.version + 1, newest.id) if newest else (1, None)
     identity = "\n".join((project_id, str(first_day), str(last_day), str(version), digest(core)))
@@ -47,8 +58,7 @@ def save(session: Session, core: bytes, *, created_at: datetime) -> Report:
     )
     session.add(report)
     session.flush()
-    discrepancies.follow(session, report, content["discrepancies"])
-    return report
+    return Saved(report, True, newest, discrepancies.follow(session, report, content["discrepancies"]))
 
 
 def find(session: Session, project_id: str, first_day: date, last_day: date) -> Report | None:

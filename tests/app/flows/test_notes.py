@@ -139,7 +139,7 @@ def test_a_doubtful_restatement_needs_an_override(books: Books, issued: Invoice)
     content = json.loads(core_of(books.office.reconcile(WORKED).body))
     doubtful = json.dumps({**content, "verdict": "unexplained"}, sort_keys=True, separators=(",", ":")).encode()
     with transaction(books.engine) as session:
-        report = reports.save(session, doubtful, created_at=books.now)
+        report = reports.save(session, doubtful, created_at=books.now).report
     with pytest.raises(NotInvoiceable, match=f"{report.id} of project 100 is unexplained"):
         books.restate(issued)
     assert books.restate(issued, override="seen by Ada") is None, "the amounts are the same"

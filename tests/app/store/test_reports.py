@@ -51,7 +51,7 @@ def _core(
 
 def _save(engine: Engine, core: bytes, minutes: int = 0) -> Report:
     with transaction(engine) as session:
-        return reports.save(session, core, created_at=NOW + timedelta(minutes=minutes))
+        return reports.save(session, core, created_at=NOW + timedelta(minutes=minutes)).report
 
 
 def _statuses(session: Session) -> dict[str, str]:
