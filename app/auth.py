@@ -95,38 +95,48 @@ def _digest(text: str) -> str:
 class Vault:
     """Encrypts secrets with AES-256-GCM under a key derived from SECRET_KEY.
 
-    A stored secret begins with the id of the key it was encrypted with, so that keys can be told apart. `context` is bound
-    to it: a secret moved to another project's row does not decrypt.
+    A stored secret begins with the id of the key it was encrypted with, so that keys can be told apart: what was encrypted with
+    an old key can still be read. `context` is bound to a secret: moved to another project's row, it does not decrypt.
     """
 
-    def __init__(self, secret_key: str) -> None:
-        self._cipher = AESGCM(_derive(secret_key, b"reckoner credentials"))
-        self._id = _derive(secret_key, b"reckoner key id")[:4].hex()
+    def __init__(self, secret_key: str, *old: str) -> None:
+        self._id = _key_id(secret_key)
+        self._ciphers = {_key_id(it): AESGCM(_derive(it, b"reckoner credentials")) for it in (secret_key, *old)}
 
     def encrypt(self, text: str, *, context: str) -> str:
         """The text, encrypted and authenticated, as printable characters."""
         nonce = urandom(12)
-        sealed = self._cipher.encrypt(nonce, text.encode(), context.encode())
+        sealed = self._ciphers[self._id].encrypt(nonce, text.encode(), context.encode())
         return f"{self._id}.{urlsafe_b64encode(nonce + sealed).decode()}"
 
     def decrypt(self, stored: str, *, context: str) -> str:
-        """The text again. Raises Unavailable if another SECRET_KEY encrypted it, or if it was tampered with."""
+        """The text again. Raises Unavailable if a SECRET_KEY encrypted it that is not known, or if it was tampered with."""
         key_id, _, sealed = stored.partition(".")
-        if key_id != self._id:
+        if key_id not in self._ciphers:
             raise Unavailable("The stored credentials were encrypted with another RECKONER_SECRET_KEY.")
         try:
             raw = urlsafe_b64decode(sealed)
-            return self._cipher.decrypt(raw[:12], raw[12:], context.encode()).decode()
+            return self._ciphers[key_id].decrypt(raw[:12], raw[12:], context.encode()).decode()
         except (InvalidTag, ValueError):
             raise Unavailable("The stored credentials are damaged or belong to another project.") from None
+
+    def renew(self, stored: str, *, context: str) -> str:
+        """The same secret under the present key; as it is, where that encrypted it. Raises as `decrypt` does."""
+        text = self.decrypt(stored, context=context)
+        return stored if stored.startswith(f"{self._id}.") else self.encrypt(text, context=context)
 
 
 def vault(settings: Settings) -> Vault:
     """The vault of this installation; in development without a SECRET_KEY, one that protects nothing, with a warning."""
     if settings.secret_key:
-        return Vault(settings.secret_key.get_secret_value())
+        old = [settings.old_secret_key.get_secret_value()] if settings.old_secret_key else []
+        return Vault(settings.secret_key.get_secret_value(), *old)
     _log.warning("RECKONER_SECRET_KEY is not set: stored credentials are not protected. Never put real ones here.")
     return Vault(_DEVELOPMENT_SECRET)
+
+
+def _key_id(secret_key: str) -> str:
+    return _derive(secret_key, b"reckoner key id")[:4].hex()
 
 
 def _derive(secret_key: str, purpose: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The settings: the environment, prefix RECKONER_, then `.env` in the working directory, then the defaults below.
+"""The settings: the environment, prefix RECKONER_, then `.env` in the working directory, files of secrets, and the defaults below.
 
 docs/settings.md explains each to the operator; a test fails when one is missing there.
 """
@@ -22,6 +22,8 @@ from app.clock import Clock, MovableClock, SystemClock
 
 PREFIX = "RECKONER_"
 ENV_FILE = ".env"
+SECRETS = Path("/run/secrets")
+"""Where containers find secrets: a file named as its setting, `RECKONER_SECRET_KEY` or in small letters."""
 
 
 def _database_url(value: str) -> str:
@@ -64,13 +66,16 @@ def _weakness(secret: str) -> str | None:
     return None
 
 
+Source = Literal["environment", ".env", "secret file", "argument", "default"]
+
+
 @dataclass(frozen=True)
 class SettingRow:
     """One setting as `reckoner settings` shows it: secrets are masked, `source` is where the value comes from."""
 
     name: str
     value: str
-    source: Literal["environment", ".env", "argument", "default"]
+    source: Source
     default: str
     description: str
 
@@ -79,7 +84,13 @@ class Settings(BaseSettings):
     """What the operator decides. Raises pydantic's ValidationError, which names each setting and never shows its value."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
     )
 
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
@@ -94,6 +105,9 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         None, description="Encrypts stored credentials. At least 32 random characters; required in production."
     )
+    old_secret_key: SecretStr | None = Field(
+        None, description="The SECRET_KEY before this one, until `reckoner rotate-secrets` has run."
+    )
     bootstrap_key: SecretStr | None = Field(
         None, description="An API key `rk_…` that is made at start with the scope admin, for containers and tests."
     )
@@ -106,6 +120,9 @@ class Settings(BaseSettings):
         None, description="The address under which others reach the service: the links of webhooks begin with it."
     )
     log_format: Literal["console", "json"] = Field("console", description="How log lines are written.")
+    open_metrics: bool | None = Field(
+        None, description="Whether /metrics answers without an API key; unless set, in development only."
+    )
     now: AwareDatetime | None = Field(
         None, description="Development only: the clock starts at this instant, with its offset, and ticks from it."
     )
@@ -115,6 +132,8 @@ class Settings(BaseSettings):
         """Refuse what would be unsafe, naming the setting and what would do."""
         if self.secret_key and (weakness := _weakness(self.secret_key.get_secret_value())):
             raise ValueError(f"{PREFIX}SECRET_KEY is too weak: {weakness}; expected at least 32 random characters")
+        if self.old_secret_key and not self.secret_key:
+            raise ValueError(f"{PREFIX}OLD_SECRET_KEY is of no use without {PREFIX}SECRET_KEY, the new one")
         if self.bootstrap_key and not self.bootstrap_key.get_secret_value().startswith("rk_"):
             raise ValueError(f"{PREFIX}BOOTSTRAP_KEY is no API key: expected rk_ and random characters")
         if self.environment == "production":
@@ -126,6 +145,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"{PREFIX}NOW simulates the clock and is refused in production")
         return self
 
+    @property
+    def metrics_are_open(self) -> bool:
+        """Whether /metrics answers whoever asks."""
+        return self.environment == "development" if self.open_metrics is None else self.open_metrics
+
     def clock(self) -> Clock:
         """A new clock: the machine's, or one that starts at NOW. A process makes one and hands it on."""
         return MovableClock(self.now) if self.now else SystemClock()
@@ -134,11 +158,17 @@ class Settings(BaseSettings):
         """Every setting with its value, where that comes from, and its default. Secrets are masked."""
         in_file = {key.upper() for key in dotenv_values(ENV_FILE)} if Path(ENV_FILE).is_file() else set()
         in_environment = {key.upper() for key, value in os.environ.items() if value}
+        in_secrets = {path.name.upper() for path in SECRETS.iterdir()} if SECRETS.is_dir() else set()
         for field, info in type(self).model_fields.items():
             name = PREFIX + field.upper()
-            source: Literal["environment", ".env", "argument", "default"] = "default"
+            source: Source = "default"
             if field in self.model_fields_set:
-                source = "environment" if name in in_environment else ".env" if name in in_file else "argument"
+                places: tuple[tuple[Source, set[str]], ...] = (
+                    ("environment", in_environment),
+                    (".env", in_file),
+                    ("secret file", in_secrets),
+                )
+                source = next((place for place, names in places if name in names), "argument")
             yield SettingRow(
                 name, _shown(field, getattr(self, field)), source, _shown(field, info.default), info.description or ""
             )

@@ -63,7 +63,7 @@ class Operation(APIRoute):
         handle = super().get_route_handler()
 
         async def operate(request: Request) -> Response:
-            request.state.key = await run_in_threadpool(_authenticate, request)
+            request.state.key = await run_in_threadpool(authenticate, request)
             _require_known_parameters(request)
             if request.method in ("POST", "PUT", "PATCH") and not _is_json(request):
                 raise HTTPException(415)
@@ -75,7 +75,8 @@ class Operation(APIRoute):
         return operate
 
 
-def _authenticate(request: Request) -> ApiKey:
+def authenticate(request: Request) -> ApiKey:
+    """The API key that a request carries. Raises Unauthenticated."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("Send an API key: 'Authorization: Bearer rk_…'.")

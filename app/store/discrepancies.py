@@ -8,9 +8,11 @@ and is found again is open again; what is ignored stays so, or until it is first
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from sqlmodel import Session, and_, col, select
 
 from app.errors import InvalidRequest, NotFound
@@ -88,6 +90,7 @@ def _take_in(
             "severity": finding["severity"],
             "changed_at": at,
             "finding": finding,
+            **_money(report, finding),
         }
         row = known.get(key)
         if row is None:
@@ -161,6 +164,18 @@ def list_page(
         if value is not None:
             statement = statement.where(column == value)
     return page(session, statement, Discrepancy.opened_at, Discrepancy.id, limit=limit, cursor=cursor)
+
+
+class _Priced(msgspec.Struct):
+    currency: str | None
+
+
+def _money(report: Report, finding: Mapping[str, Any]) -> dict[str, Any]:
+    """What a finding comes to. A match is refused where the invoice's currency is not that of the reports."""
+    if finding["amount"] is None:
+        return {"amount": None, "currency": None}
+    currency = finding["evidence"].get("currency") or msgspec.json.decode(report.body, type=_Priced).currency
+    return {"amount": Decimal(finding["amount"]), "currency": currency}
 
 
 def _by_id(session: Session, ids: Sequence[str]) -> dict[str, Discrepancy]:

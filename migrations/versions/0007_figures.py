@@ -34,7 +34,9 @@ def downgrade() -> None:
 
 def price() -> None:
     """Fill in what the findings and the reports that they are of say already."""
-    discrepancies = sa.table("discrepancies", *map(sa.column, ("id", "report_id", "amount", "currency")), sa.column("finding", sa.JSON))
+    discrepancies = sa.table(
+        "discrepancies", *map(sa.column, ("id", "report_id", "amount", "currency")), sa.column("finding", sa.JSON)
+    )
     reports = sa.table("reports", sa.column("id"), sa.column("body", sa.LargeBinary))
     connection = op.get_bind()
     known = connection.execute(sa.select(discrepancies.c.id, discrepancies.c.report_id, discrepancies.c.finding)).all()

@@ -30,18 +30,29 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_the_settings_are_those_of_the_contract() -> None:
-    names = "database_url insights_url accounts_url secret_key bootstrap_key environment host port public_url log_format now"
-    assert list(Settings.model_fields) == names.split()
+    names = "database_url insights_url accounts_url secret_key bootstrap_key environment host port log_format now"
+    more = "old_secret_key public_url open_metrics"
+    assert sorted(Settings.model_fields) == sorted([*names.split(), *more.split()])
     assert all(row.description for row in Settings().describe())
 
 
-def test_the_environment_comes_before_the_file_and_the_file_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_comes_before_the_file_and_the_file_before_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     Path(".env").write_text("RECKONER_PORT=1\nRECKONER_HOST=0.0.0.0\nSOMETHING_ELSE=x\n")
+    mounted = tmp_path / "secrets"
+    mounted.mkdir()
+    (mounted / "reckoner_host").write_text("not this one")
+    (mounted / "RECKONER_SECRET_KEY").write_text(STRONG + "\n")
+    monkeypatch.setattr("app.settings.SECRETS", mounted)
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", mounted)
     monkeypatch.setenv("RECKONER_PORT", "2")
     settings = Settings(log_format="json")
     sources = {row.name: (row.value, row.source) for row in settings.describe()}
     assert sources["RECKONER_PORT"] == ("2", "environment")
     assert sources["RECKONER_HOST"] == ("0.0.0.0", ".env")
+    assert sources["RECKONER_SECRET_KEY"] == ("**********", "secret file")
+    assert settings.secret_key.get_secret_value() == STRONG
     assert sources["RECKONER_LOG_FORMAT"] == ("json", "argument")
     assert sources["RECKONER_ENVIRONMENT"] == ("development", "default")
 
@@ -77,6 +88,19 @@ def test_a_weak_secret_is_refused_without_showing_it(weak: str, why: str, enviro
     with pytest.raises(ValidationError, match=f"RECKONER_SECRET_KEY is too weak: .*{why}") as refused:
         Settings(secret_key=weak, environment=environment)
     assert weak not in str(refused.value)
+
+
+def test_an_old_secret_needs_a_new_one() -> None:
+    with pytest.raises(ValidationError, match="RECKONER_OLD_SECRET_KEY is of no use without RECKONER_SECRET_KEY"):
+        Settings(old_secret_key=STRONG)
+
+
+def test_metrics_are_open_in_development_unless_it_is_said() -> None:
+    production = {"environment": "production", "secret_key": STRONG}
+    assert Settings().metrics_are_open
+    assert not Settings(open_metrics=False).metrics_are_open
+    assert not Settings(**production).metrics_are_open
+    assert Settings(**production, open_metrics=True).metrics_are_open
 
 
 def test_production_needs_a_secret_and_a_true_clock() -> None:
