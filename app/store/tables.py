@@ -17,6 +17,9 @@ from app.store.columns import ExactDecimal, Instant
 from billing.facts import Kind
 
 
+_UNRESOLVED = text("status IN ('open', 'acknowledged')")
+
+
 def _one_of(column: str, where: str) -> Index:
     """At most one job for each value of a column, of those that `where` selects."""
     return Index(f"uq_jobs_{column}", column, unique=True, sqlite_where=text(where), postgresql_where=text(where))
@@ -92,7 +95,7 @@ class Report(SQLModel, table=True):
     id: str = Field(primary_key=True)
     project_id: str = Field(foreign_key="projects.project_id")
     first_day: date
-    last_day: date
+    last_day: date = Field(index=True)
     version: int
     supersedes: str | None = Field(foreign_key="reports.id")
     sha256: str
@@ -102,10 +105,14 @@ class Report(SQLModel, table=True):
 
 
 class Discrepancy(SQLModel, table=True):
-    """A discrepancy's life from one report to the next: `finding` is how `report_id`, the last report with it, has it."""
+    """A discrepancy's life from one report to the next: `finding` is how `report_id`, the last report with it, has it, and
+    `amount` with its `currency` what it comes to, if that is known."""
 
     __tablename__ = "discrepancies"
-    __table_args__ = (Index("ix_discrepancies_period", "project_id", "first_day", "last_day"),)
+    __table_args__ = (
+        Index("ix_discrepancies_period", "project_id", "first_day", "last_day"),
+        Index("ix_discrepancies_unresolved", "code", sqlite_where=_UNRESOLVED, postgresql_where=_UNRESOLVED),
+    )
 
     id: str = Field(primary_key=True)
     fingerprint: str = Field(unique=True)
@@ -121,6 +128,8 @@ class Discrepancy(SQLModel, table=True):
     ignore_until: datetime | None = Field(default=None, sa_type=Instant)
     opened_at: datetime = Field(sa_type=Instant)
     changed_at: datetime = Field(sa_type=Instant)
+    amount: Decimal | None = Field(default=None, sa_type=ExactDecimal)
+    currency: str | None = None
     finding: dict[str, Any] = Field(sa_type=JSON)
 
 
