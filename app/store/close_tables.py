@@ -12,8 +12,8 @@ from billing.closing import State
 class Close(SQLModel, table=True):
     """The close of a project's period. `is_cycle` tells a billing cycle from a period that somebody chose.
 
-    `attempts` counts those begun; the next one is made at `next_attempt_at`, None where there is none by itself. `looked_at` is
-    when it was last seen to whether something of the period has changed.
+    `attempts` counts those begun; the next one is made at `next_attempt_at`, None where there is none by itself. Whatever was
+    observed of the period before `seen_until` is in its report.
     """
 
     __tablename__ = "closes"
@@ -31,7 +31,7 @@ class Close(SQLModel, table=True):
     reason: str = Field(sa_type=Text)
     attempts: int = 0
     next_attempt_at: datetime | None = Field(sa_type=Instant, index=True)
-    looked_at: datetime = Field(sa_type=Instant, index=True)
+    seen_until: datetime = Field(sa_type=Instant, index=True)
     report_id: str | None = Field(default=None, foreign_key="reports.id")
     invoice_ids: list[str] = Field(default_factory=list, sa_type=JSON)
     created_at: datetime = Field(sa_type=Instant)

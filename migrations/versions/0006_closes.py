@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("report_id", sa.String(), nullable=True),
         sa.Column("invoice_ids", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "first_day", "last_day", name=op.f("uq_closes_project_id_first_day_last_day")),
     )
     op.create_index(op.f("ix_closes_next_attempt_at"), "closes", ["next_attempt_at"])
-    op.create_index(op.f("ix_closes_looked_at"), "closes", ["looked_at"])
+    op.create_index(op.f("ix_closes_seen_until"), "closes", ["seen_until"])
     op.create_index("ix_closes_newest", "closes", ["created_at", "id"])
 
 
