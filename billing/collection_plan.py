@@ -157,7 +157,8 @@ def again_at(asked_at: datetime, times: int, gone_at: datetime) -> datetime:
 
     After 15 minutes, and twice as long each time, but never longer than six hours or a quarter of the time that is left.
     """
-    pause = min(SHORTEST_PAUSE * 2 ** min(times - 1, 10), LONGEST_PAUSE, (gone_at - asked_at) / 4)
+    doublings = min(times - 1, 10)  # no number of failures is too large for a timedelta
+    pause = min(SHORTEST_PAUSE * (1 << doublings), LONGEST_PAUSE, (gone_at - asked_at) / 4)
     return asked_at + max(pause, SHORTEST_PAUSE)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from hashlib import sha256 as _sha256
 
+from sqlalchemy import ColumnElement, and_, func
 from sqlmodel import Session, col, select
 
 from app.errors import NotFound
@@ -53,14 +54,7 @@ def history(
     session: Session, project_id: str, kind: Kind, first_day: date, last_day: date, known_at: datetime | None = None
 ) -> list[Observation]:
     """Every observation of these billing days (both inclusive) by day, oldest first; with `known_at`, as it was known then."""
-    statement = select(ObservationRow).where(
-        ObservationRow.project_id == project_id,
-        ObservationRow.kind == kind,
-        ObservationRow.day >= first_day,
-        ObservationRow.day <= last_day,
-    )
-    if known_at is not None:
-        statement = statement.where(ObservationRow.observed_at <= known_at)
+    statement = select(ObservationRow).where(*_of(project_id, kind, first_day, last_day, known_at))
     rows = session.exec(statement.order_by(col(ObservationRow.day), col(ObservationRow.observed_at), col(ObservationRow.id)))
     return [_value(row) for row in rows]
 
@@ -69,7 +63,16 @@ def latest(
     session: Session, project_id: str, kind: Kind, first_day: date, last_day: date, known_at: datetime | None = None
 ) -> dict[date, Observation]:
     """The newest observation of each of these billing days (both inclusive) that has one."""
-    return {found.day: found for found in history(session, project_id, kind, first_day, last_day, known_at)}
+    newest = select(ObservationRow.day, func.max(ObservationRow.observed_at).label("at")).where(
+        *_of(project_id, kind, first_day, last_day, known_at)
+    )
+    found = newest.group_by(col(ObservationRow.day)).subquery()
+    statement = select(ObservationRow).join(
+        found, and_(col(ObservationRow.day) == found.c.day, col(ObservationRow.observed_at) == found.c.at)
+    )
+    statement = statement.where(*_of(project_id, kind, first_day, last_day, None))
+    rows = session.exec(statement.order_by(col(ObservationRow.day), col(ObservationRow.id)))
+    return {row.day: _value(row) for row in rows}
 
 
 def get(session: Session, observation_id: str) -> Observation:
@@ -90,6 +93,16 @@ def payload(session: Session, sha256: str) -> bytes:
 def payload_hashes(session: Session) -> Sequence[str]:
     """The hashes of all payloads, in order, for `verify`."""
     return session.exec(select(PayloadRow.sha256).order_by(col(PayloadRow.sha256))).all()
+
+
+def _of(project_id: str, kind: Kind, first_day: date, last_day: date, known_at: datetime | None) -> list[ColumnElement[bool]]:
+    """The conditions of the observations of these days, known by then."""
+    these = [
+        col(ObservationRow.project_id) == project_id,
+        col(ObservationRow.kind) == kind,
+        col(ObservationRow.day).between(first_day, last_day),
+    ]
+    return these if known_at is None else [*these, col(ObservationRow.observed_at) <= known_at]
 
 
 def _value(row: ObservationRow) -> Observation:

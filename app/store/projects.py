@@ -28,6 +28,7 @@ class Project:
     """A project and its terms. Raises InvalidSetting for one out of its range; `credentials` stays out of its repr.
 
     `rate_card_id` is what the vendor charges, and `customer_id` whose the project is: `app.store.ownership` changes it.
+    `collect_automatically` says whether the collection plan is carried out.
     """
 
     project_id: str
@@ -42,6 +43,7 @@ class Project:
     tolerance: Tolerance = field(default_factory=Tolerance)
     rate_card_id: str | None = None
     customer_id: str | None = None
+    collect_automatically: bool = True
 
     def __post_init__(self) -> None:
         if self.credentials.project_id != self.project_id:
@@ -143,6 +145,7 @@ def _value(vault: Vault, row: ProjectRow) -> Project:
         tolerance=Tolerance(row.tolerance_minutes, row.tolerance_relative),
         rate_card_id=row.rate_card_id,
         customer_id=row.customer_id,
+        collect_automatically=row.collect_automatically,
     )
 
 
@@ -165,5 +168,6 @@ def _row(vault: Vault, project: Project) -> ProjectRow:
         tolerance_relative=project.tolerance.relative,
         rate_card_id=project.rate_card_id,
         customer_id=project.customer_id,
+        collect_automatically=project.collect_automatically,
         created_at=project.created_at,
     )

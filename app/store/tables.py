@@ -12,10 +12,9 @@ from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, Text, Uniqu
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel
 
-from app.store import close_tables, money_tables, vendor_tables, webhook_tables  # noqa: F401  One import has all tables.
+from app.store import close_tables, money_tables, plan_tables, vendor_tables, webhook_tables  # noqa: F401  One import has all tables.
 from app.store.columns import ExactDecimal, Instant
 from billing.facts import Kind
-
 
 _UNRESOLVED = text("status IN ('open', 'acknowledged')")
 
@@ -39,7 +38,8 @@ class ApiKey(SQLModel, table=True):
 
 
 class ProjectRow(SQLModel, table=True):
-    """A project of the vendor's; `credentials` is encrypted by `app.auth.Vault`, `customer_id` is whose it is."""
+    """A project of the vendor's; `credentials` is encrypted by `app.auth.Vault`, `customer_id` is whose it is, and
+    `collect_automatically` says whether the collection plan is carried out."""
 
     __tablename__ = "projects"
 
@@ -55,6 +55,7 @@ class ProjectRow(SQLModel, table=True):
     tolerance_relative: Decimal = Field(sa_type=ExactDecimal)
     rate_card_id: str | None = None
     customer_id: str | None = Field(default=None, foreign_key="customers.id", index=True)
+    collect_automatically: bool = True
     created_at: datetime = Field(sa_type=Instant)
 
 

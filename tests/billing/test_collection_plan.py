@@ -132,7 +132,7 @@ FIRST_DAYS = st.sampled_from([DAY, date(2026, 2, 20), date(2026, 10, 20)])
 @settings(max_examples=8)
 @given(DOWNTIMES, FIRST_DAYS)
 def test_every_day_that_could_be_read_is_read_and_every_other_one_is_lost(downtimes, first):
-    """Looked at whenever something may be due but for the days when nothing runs; what is due is read, and agrees with itself."""
+    """Looked at whenever more may be due but for the days when nothing runs; what is due is read, and agrees with itself."""
     start = day_start(first)
     down = [(start + timedelta(days=at), start + timedelta(days=at + length)) for at, length in downtimes]
     readings: list[Observation] = []
