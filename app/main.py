@@ -26,6 +26,8 @@ from app.api import (
     rate_cards,
     reconciliations,
     reports,
+    webhook_deliveries,
+    webhook_endpoints,
 )
 from app.api.edge import Edge
 from app.db import transaction
@@ -87,6 +89,8 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         ownership,
         invoices,
         audit_log,
+        webhook_endpoints,
+        webhook_deliveries,
     ):
         v1.include_router(resource.router)
     app.include_router(v1)

@@ -21,6 +21,8 @@ from app.store.tables import ApiKey
 
 KEPT_HEADERS = ("content-type", "location", "etag", "preference-applied")
 """The headers of an answer that belong to it; all others are of the one request."""
+_BYTES = "latin-1"
+"""The encoding in which any bytes are a text."""
 
 _bearer = HTTPBearer(scheme_name="API key", description="An API key `rk_…`", auto_error=False)
 
@@ -53,9 +55,9 @@ Actor = Annotated[str, Depends(_actor)]
 class Operation(APIRoute):
     """A route for API keys only, whose POSTs with an Idempotency-Key have their effect once.
 
-    The first request with a key runs and its answer is kept for a day; the same again gets the same answer with the header
-    `Idempotency-Replayed: true`; another request with that key is refused; while the first one runs, HTTP 409. An answer that
-    is no success is not kept: it had no effect, and the same key may try again.
+    The first request with a key runs and its answer is kept for a day, encrypted, because it may hold a new secret; the same
+    again gets the same answer with the header `Idempotency-Replayed: true`; another request with that key is refused; while
+    the first one runs, HTTP 409. An answer that is no success is not kept: it had no effect, and the same key may try again.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -115,21 +117,26 @@ async def _once(request: Request, key: str, handle: Callable[[Request], Coroutin
     what = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
     claim = (request.state.key.id, key, sha256(what).hexdigest())
 
-    def begin() -> idempotency.StoredAnswer | None:
+    def begin() -> Response | None:
         with transaction(service.engine) as session:
-            return idempotency.begin(session, *claim)
+            stored = idempotency.begin(session, *claim)
+        if stored is None:
+            return None
+        body = service.vault.decrypt(stored.body.decode(), context=key).encode(_BYTES)
+        return Response(body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"})
 
     def finish(response: Response) -> None:
         headers = {name: value for name, value in response.headers.items() if name in KEPT_HEADERS}
+        sealed = service.vault.encrypt(bytes(response.body).decode(_BYTES), context=key).encode()
         with transaction(service.engine) as session:
-            idempotency.finish(session, *claim[:2], status=response.status_code, headers=headers, body=bytes(response.body))
+            idempotency.finish(session, *claim[:2], status=response.status_code, headers=headers, body=sealed)
 
     def release() -> None:
         with transaction(service.engine) as session:
             idempotency.release(session, *claim[:2])
 
-    if stored := await run_in_threadpool(begin):
-        return Response(stored.body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"})
+    if replayed := await run_in_threadpool(begin):
+        return replayed
     try:
         response = await handle(request)
     except BaseException:

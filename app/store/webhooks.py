@@ -13,10 +13,10 @@ from sqlalchemy import String, cast, delete, exists, func, literal, update
 from sqlmodel import Session, col, select
 
 from app.auth import Vault
-from app.errors import NotFound
+from app.errors import InvalidRequest, NotFound
 from app.store import audit, jobs
 from app.store.paging import Page, page
-from app.store.tables import Job, add_missing
+from app.store.tables import Job, ProjectRow, add_missing
 from app.store.versions import changed, require_version
 from app.store.webhook_tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent
 
@@ -39,9 +39,11 @@ class State(StrEnum):
 
 
 def create(session: Session, vault: Vault, secret: str, *, actor: str, now: datetime, **given: Any) -> WebhookEndpoint:
-    """Keep a new endpoint; `given` are its url, description, types, projects and ordered."""
+    """Keep a new endpoint; `given` are its url, description, types, projects and ordered. Raises InvalidRequest for a project
+    that is not there."""
     endpoint = WebhookEndpoint(id=f"we_{uuid4().hex[:24]}", enabled=True, secrets=[], created_at=now, changed_at=now, **given)
     endpoint.secrets = [_sealed(vault, endpoint, secret)]
+    _require_projects(session, endpoint.projects)
     session.add(endpoint)
     session.flush()
     audit.record(session, at=now, actor=actor, action="webhook_endpoint.created", subject=endpoint.id, detail=_public(endpoint))
@@ -60,7 +62,8 @@ def get(session: Session, endpoint_id: str, *, lock: bool = False, deleted: bool
 def change(
     session: Session, endpoint_id: str, *, actor: str, now: datetime, expected_version: int | None, **changes: Any
 ) -> WebhookEndpoint:
-    """Change some of an endpoint's url, description, types, projects, ordered and enabled. Raises NotFound or StaleVersion.
+    """Change some of an endpoint's url, description, types, projects, ordered and enabled. Raises NotFound, StaleVersion,
+    or InvalidRequest for a project that is not there.
 
     One that is enabled again begins anew; one that is disabled gives up what is pending.
     """
@@ -71,6 +74,7 @@ def change(
         changes |= {"reason": "" if changes["enabled"] else f"{actor} disabled it.", "failing_since": None}
         if not changes["enabled"]:
             give_up(session, endpoint, now)
+    _require_projects(session, changes.get("projects"))
     _write(session, endpoint, now, **changes)
     if not endpoint.ordered:
         _call_up_all(session, endpoint, now)
@@ -310,6 +314,16 @@ def _call_up_all(session: Session, endpoint: WebhookEndpoint, now: datetime) -> 
     waiting = select(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint.id, WebhookDelivery.state == State.PENDING)
     for delivery in session.exec(waiting.where(col(WebhookDelivery.next_at).is_(None))):
         due(session, delivery, now, now, tries=delivery.tries)
+
+
+def _require_projects(session: Session, chosen: Sequence[str] | None) -> None:
+    """One that is mistyped would never be told of."""
+    wanted = set(chosen or ())
+    known = session.exec(select(ProjectRow.project_id).where(col(ProjectRow.project_id).in_(wanted))).all()
+    for place, project_id in enumerate(chosen or ()):
+        if project_id not in known:
+            message = f"There is no project {project_id}."
+            raise InvalidRequest(message, pointer=f"/projects/{place}", expected="the id of a project")
 
 
 def _write(session: Session, endpoint: WebhookEndpoint, now: datetime, **changes: Any) -> None:

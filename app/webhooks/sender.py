@@ -7,13 +7,15 @@ counts, and no more than the first kilobyte is read.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from ipaddress import ip_address
 from ssl import SSLContext
 from urllib.parse import urlsplit
 
 import httpcore
 import httpx
 
+from app.errors import InvalidRequest
 from app.insights.deadline import Bounded, within
 from app.webhooks.guard import Address, Guard, Lookup, is_loopback, is_public, lookup
 
@@ -48,6 +50,19 @@ class Sender:
     look_up: Lookup = lookup
     context: SSLContext | None = field(default=None, repr=False)
 
+    def require(self, url: str) -> None:
+        """Raise InvalidRequest for an address that is never called, as far as that can be seen before: what a name stands for
+        is judged at each attempt."""
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not self.development:
+            raise InvalidRequest("Webhooks are sent over https only", pointer="/url", expected="https://…")
+        try:
+            address = ip_address(parts.hostname or "")
+        except ValueError:
+            return
+        if not self._allows(address, parts.scheme):
+            raise InvalidRequest("Webhooks are not sent there", pointer="/url", expected="https, and a public address")
+
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send it once."""
         started = time.monotonic()
@@ -61,19 +76,15 @@ class Sender:
         return Answer(milliseconds, status, text, error, retry_after)
 
     def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, str, str]:
-        encrypted = urlsplit(url).scheme == "https"
-        if not encrypted and not self.development:
+        scheme = urlsplit(url).scheme
+        if scheme != "https" and not self.development:
             raise httpcore.UnsupportedProtocol("Only https is called.")
-
-        def allowed(address: Address) -> bool:
-            return (self.development and is_loopback(address)) or (encrypted and is_public(address))
-
         ours = {"Content-Type": "application/json", "User-Agent": "Reckoner-Webhooks", "Connection": "close"}
         sent = [*ours.items(), *headers.items()]
-        backend = Bounded(Guard(allowed, self.look_up))
+        backend = Bounded(Guard(partial(self._allows, scheme=scheme), self.look_up))
         with (
             within(self.seconds),
-            httpcore.ConnectionPool(ssl_context=self._context if encrypted else None, network_backend=backend) as pool,
+            httpcore.ConnectionPool(ssl_context=self._context if scheme == "https" else None, network_backend=backend) as pool,
             pool.stream(
                 "POST", url, headers=sent, content=body, extensions={"timeout": dict.fromkeys(_PHASES, self.seconds)}
             ) as it,
@@ -82,6 +93,9 @@ class Sender:
             text, error = _beginning(it)
             moved = 300 <= it.status < 400
             return it.status, text, said.get("retry-after", "")[:100], "Redirects are not followed." if moved else error
+
+    def _allows(self, address: Address, scheme: str) -> bool:
+        return (self.development and is_loopback(address)) or (scheme == "https" and is_public(address))
 
     @cached_property
     def _context(self) -> SSLContext:

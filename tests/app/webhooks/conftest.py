@@ -134,5 +134,5 @@ class Office:
 
 
 @pytest.fixture
-def office(engine: Engine) -> Office:
+def office(engine: Engine, projects: None) -> Office:
     return Office(engine)
