@@ -44,8 +44,11 @@ def configure(log_format: Literal["console", "json"], level: int = logging.INFO)
     root = logging.getLogger()
     root.handlers[:] = [*(it for it in root.handlers if not isinstance(it, _Stderr)), handler]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "alembic", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "alembic", "dbos", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # DBOS brings a handler of its own, unless it finds one; this one is as good as none.
+    logging.getLogger("dbos").handlers[:] = [logging.NullHandler()]
+    logging.getLogger("dbos").propagate = True
     for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(server).handlers.clear()
         logging.getLogger(server).propagate = True

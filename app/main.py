@@ -1,10 +1,11 @@
 """The REST service: every route, and the few things that hold for all of them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi_offline import FastAPIOffline
 
 from app import auth, logs
@@ -18,6 +19,7 @@ from app.api import (
     health,
     invoices,
     jobs,
+    metrics,
     openapi,
     ownership,
     periods,
@@ -31,7 +33,7 @@ from app.api import (
 )
 from app.api.edge import Edge
 from app.db import transaction
-from app.jobs.work import KINDS
+from app.jobs.work import KINDS, SCHEDULES
 from app.jobs.worker import Worker
 from app.service import Service
 from app.settings import Settings
@@ -46,8 +48,8 @@ an `Idempotency-Key`, every error is `application/problem+json`.
 
 
 def jobs_worker(service: Service) -> Worker:
-    """The threads that run jobs; one process of an installation has them."""
-    return Worker(service, KINDS, explain=problems.explain)
+    """This process as one of those that run the jobs."""
+    return Worker(service, KINDS, SCHEDULES, explain=problems.explain)
 
 
 def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
@@ -60,9 +62,15 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         if settings.bootstrap_key:
             with transaction(service.engine) as session:
                 auth.bootstrap(session, settings.bootstrap_key.get_secret_value(), service.clock.now())
-        with jobs_worker(service) if worker else nullcontext():
+        running = jobs_worker(service) if worker else None
+        if running:
+            await run_in_threadpool(running.start)
+        try:
             yield
-        service.engine.dispose()
+        finally:
+            if running:
+                await run_in_threadpool(running.stop)
+            service.engine.dispose()
 
     app = FastAPIOffline(
         title="Reckoner",
@@ -74,6 +82,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = service
+    app.state.metrics = metrics.Everything(service)
     v1 = APIRouter(prefix="/v1")
     for resource in (
         periods,
@@ -95,6 +104,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         v1.include_router(resource.router)
     app.include_router(v1)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     if settings.now:
         app.include_router(development.router)
     app.add_middleware(Edge)

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from app import db
+from app.jobs.worker import prepare
 from tests.scenarios.tally import pytest_terminal_summary, tally
 
 __all__ = ["pytest_terminal_summary", "tally"]
@@ -35,6 +36,7 @@ hypothesis.settings.load_profile("reckoner")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    prepare(f"sqlite:///{path}")
     db.upgrade(f"sqlite:///{path}")
     return path
 
@@ -107,7 +109,9 @@ def postgres_template(postgres_server: URL) -> Iterator[tuple[Engine, str]]:
     """The server's own database, and the name of a migrated one to clone there."""
     admin = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT")
     with _database(admin, "template1") as name:
-        db.upgrade(postgres_server.set(database=name).render_as_string(hide_password=False))
+        url = postgres_server.set(database=name).render_as_string(hide_password=False)
+        prepare(url)
+        db.upgrade(url)
         yield admin, name
     admin.dispose()
 

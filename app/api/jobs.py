@@ -1,19 +1,40 @@
 """Work that takes longer than a request: what it is at, and how it ended."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
+from sqlmodel import Session
 
+from app import auth
 from app.api.access import Operation, Reads
 from app.api.problems import Problem
-from app.api.schemas import NOT_FOUND, OUR_ID, READS, Cursor, Instant, Limit, Page
+from app.api.schemas import (
+    NOT_FOUND,
+    OUR_ID,
+    PRINTABLE,
+    READS,
+    WRITES,
+    Cursor,
+    Instant,
+    Limit,
+    Nothing,
+    OfProject,
+    Page,
+)
 from app.db import transaction
+from app.jobs.work import scope_of
+from app.service import Service
 from app.store import jobs
 from app.store.jobs import State
 from app.store.tables import Job as Stored
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Operation)
+
+
+JobId = Annotated[str, Path(pattern=OUR_ID, description="A job's id")]
 
 
 class Progress(BaseModel):
@@ -24,15 +45,20 @@ class Progress(BaseModel):
 
 
 class Job(BaseModel):
-    """A job. `result` is there when it has succeeded, `problem` when it has failed."""
+    """A job. `result` is there when it has succeeded, `problem` when it has failed; before `run_at` it does not begin.
+
+    `attempts` grows when it is taken up again after an interruption. One that is `cancelling` ends before its next step.
+    """
 
     id: str
     kind: str
-    project_id: str
+    project_id: str | None
     state: State
+    attempts: int
     progress: Progress
     result: dict[str, Any] | None
     problem: Problem | None
+    run_at: Instant | None
     created_at: Instant
     updated_at: Instant
 
@@ -43,15 +69,43 @@ class Job(BaseModel):
 
 
 @router.get("", summary="List jobs", responses=READS)
-def list_jobs(service: Reads, limit: Limit = 50, cursor: Cursor = None) -> Page[Job]:
-    """Jobs, newest first."""
+def list_jobs(
+    service: Reads,
+    state: Annotated[State | None, Query(description="Only those in this state")] = None,
+    kind: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE, description="Only those of this kind")] = None,
+    project_id: OfProject = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[Job]:
+    """Jobs, newest first. Those that ended more than 30 days ago are gone."""
     with transaction(service.engine, read_only=True) as session:
-        page = jobs.list_page(session, limit=limit, cursor=cursor)
+        page = jobs.list_page(session, limit=limit, cursor=cursor, state=state, kind=kind, project_id=project_id)
     return Page(items=[Job.of(job) for job in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{job_id}", summary="Read a job", responses=READS | NOT_FOUND)
-def get_job(service: Reads, job_id: Annotated[str, Path(pattern=OUR_ID, description="A job's id")]) -> Job:
-    """One job. Ask again until its `state` is `succeeded` or `failed`."""
+def get_job(service: Reads, job_id: JobId) -> Job:
+    """One job. Ask again until its `state` is `succeeded`, `failed` or `cancelled`."""
     with transaction(service.engine, read_only=True) as session:
         return Job.of(jobs.get(session, job_id))
+
+
+@router.post("/{job_id}/cancel", summary="Cancel a job", responses=WRITES | NOT_FOUND)
+def cancel_job(service: Reads, request: Request, job_id: JobId, _: Nothing) -> Job:
+    """End a job: at once if it has not begun, else before its next step. What it has done by then stays.
+
+    It takes the scope that asking for such a job takes; the jobs that nobody can ask for take `admin`.
+    """
+    return _change(service, request, job_id, jobs.cancel)
+
+
+@router.post("/{job_id}/retry", summary="Retry a job", responses=WRITES | NOT_FOUND)
+def retry_job(service: Reads, request: Request, job_id: JobId, _: Nothing) -> Job:
+    """Let a job that failed or was cancelled begin again, with the arguments that it had. The scope is as for cancelling."""
+    return _change(service, request, job_id, jobs.retry)
+
+
+def _change(service: Service, request: Request, job_id: str, change: Callable[[Session, str, datetime], Stored]) -> Job:
+    with transaction(service.engine) as session:
+        auth.require(request.state.key, scope_of(jobs.get(session, job_id).kind))
+        return Job.of(change(session, job_id, service.clock.now()))

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from app.db import is_current, upgrade
 from app.errors import Unavailable
+from app.jobs.worker import prepare
 from app.service import Service
 from app.settings import Settings
 
@@ -38,6 +39,7 @@ def service() -> Service:
     default = Settings.model_fields["database_url"].default
     if settings.environment != "development" or settings.database_url != default:
         raise Unavailable("The database has not this release's tables; run `reckoner migrate`.")
+    prepare(settings.database_url)
     upgrade(opened.engine)
     return opened
 

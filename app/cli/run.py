@@ -10,6 +10,7 @@ import uvicorn
 from app import logs
 from app.cli.output import AsJson, service, write, write_json, write_table
 from app.db import upgrade
+from app.jobs.worker import prepare
 from app.main import create_app, jobs_worker
 from app.settings import Settings
 
@@ -38,17 +39,21 @@ def serve(
 
 
 def worker() -> None:
-    """Run the jobs without REST. One process of an installation may do so."""
+    """Run the jobs without REST, beside as many other processes that do as you like."""
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # in the threads to come too: one without would end the process at once
     opened = service()
     logs.configure(opened.settings.log_format)
     with jobs_worker(opened):
         write("Reckoner runs the jobs.")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.sigwait(ends)
 
 
 def migrate() -> None:
     """Bring the database to the newest schema."""
-    upgrade(Settings().database_url)
+    url = Settings().database_url
+    prepare(url)
+    upgrade(url)
     write("The database has the newest schema.")
 
 

@@ -1,1 +1,3 @@
-"""Work that outlives the request that asked for it. For now it runs in the process of the service."""
+"""Work that outlives the request that asked for it, on a durable engine."""
+
+from app.jobs import outbox  # noqa: F401  Whoever queues jobs hands them to the engine.

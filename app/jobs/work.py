@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from app.auth import Scope
 from app.db import transaction
 from app.flows import deliver
 from app.flows.collect import CollectionResult, collect
@@ -23,16 +24,33 @@ from billing.report import instant
 COLLECTION = "collection"
 RECONCILIATION = "reconciliation"
 
+WORK = "work"
+DELIVERIES = "deliveries"
+"""The queues: short jobs must not wait behind long ones."""
+
 Handler = Callable[[Service, Mapping[str, Any], Run], dict[str, Any]]
 """Does a job: from its arguments to its result, both JSON. It may be done more than once, so what it does is idempotent."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of job. Short jobs that must not wait behind long ones have a queue of their own."""
+    """One kind of job: what it does, what an API key must be allowed to cancel or retry it, and the queue that it is in."""
 
     handler: Handler
-    queue: str = "work"
+    scope: Scope
+    queue: str = WORK
+
+
+EVERY_MINUTE = "* * * * *"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What happens at certain times, by real time, in whichever process, and never twice at once: it begins and commits its own
+    transactions. `cron` has five fields, or six with the seconds first, in UTC."""
+
+    cron: str
+    function: Callable[[Service], None]
 
 
 def enqueue_collection(session: Session, project_id: str, aligned: AlignedPeriod, now: datetime) -> Job:
@@ -82,14 +100,24 @@ def tidy_webhooks(service: Service) -> None:
 
 
 KINDS: Mapping[str, Kind] = {
-    COLLECTION: Kind(run_collection),
-    RECONCILIATION: Kind(run_reconciliation),
-    DELIVERY: Kind(run_delivery),
+    COLLECTION: Kind(run_collection, Scope.COLLECT),
+    RECONCILIATION: Kind(run_reconciliation, Scope.RECONCILE),
+    DELIVERY: Kind(run_delivery, Scope.ADMIN, DELIVERIES),
 }
 """Every kind of job by its name."""
 
-EVERY_MINUTE: Mapping[str, Callable[[Service], None]] = {"webhooks": tidy_webhooks}
-"""What is to happen once a minute, in whichever process; each begins and commits its own transactions."""
+SCHEDULES: Mapping[str, Schedule] = {"webhooks": Schedule(EVERY_MINUTE, tidy_webhooks)}
+"""Everything that happens by itself, by its name."""
+
+
+def queue_of(kind: str) -> str:
+    """The queue of a kind of job."""
+    return KINDS[kind].queue if kind in KINDS else WORK
+
+
+def scope_of(kind: str) -> Scope:
+    """What an API key must be allowed to cancel or retry a job of that kind."""
+    return KINDS[kind].scope if kind in KINDS else Scope.ADMIN
 
 
 def _enqueue(session: Session, kind: str, arguments: dict[str, Any], now: datetime) -> Job:

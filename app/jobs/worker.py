@@ -1,69 +1,88 @@
-"""The jobs of this process: threads that take jobs from the database, the oldest first, one at a time for each project.
+"""This process as one of those that run jobs: it says that it lives, takes over from those that do not, and drains at its end.
 
-A job that is interrupted, by `stop` or because its process died, runs again from its start: what it does is idempotent, and
-what it had stored by then stays.
+A job that is interrupted is taken up again, here or elsewhere, after its last step: see `app.flows.steps`.
 """
 
+import os
+import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
 from threading import Thread
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from uuid import uuid4
 
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
+from app.clock import SystemClock
 from app.db import transaction
 from app.errors import Interrupted, Unavailable
+from app.jobs.outbox import workflow_id
 from app.jobs.run import Run
-from app.jobs.work import Kind
+from app.jobs.work import Kind, Schedule
 from app.service import Service
-from app.store import jobs
+from app.store import jobs, workers
+from app.store.jobs import Attempt
 from app.store.tables import Job
 
 Explain = Callable[[Exception], dict[str, Any]]
 """A failure as the JSON that `GET /v1/jobs/{id}` shows as the job's problem."""
+T = TypeVar("T")
 
-THREADS = 2
-POLL = 0.1
-"""Seconds between two looks at the queue, which cost a fraction of a millisecond."""
+BEAT = 2.0
+"""Seconds between two signs of life, each with a look for what the dead left."""
+DRAIN = 25.0
+"""Seconds that a process which ends gives its running steps."""
 PAUSE = 1.0
 """Seconds to leave the database alone after it failed."""
-MAX_ATTEMPTS = 3
-"""A job that was running so often when its process died has likely killed it, and is not tried again."""
+MAX_LOSSES = 5
+"""A job that was lost with its process more often, without a step done between, has likely killed it: it is given up."""
+KEPT = timedelta(days=30)
+"""How long jobs are kept after they ended."""
+TRACES_KEPT = timedelta(days=1)
+"""How long the engine keeps its own rows of what has ended."""
+TIDY = "tidy"
+HOURLY = "17 * * * *"
 
 _log = structlog.get_logger()
 
 
 class Worker:
-    """Runs the jobs of one database. It is for one process at a time: at its start it takes over what a dead one left."""
+    """Runs the jobs of an installation together with the other processes that do. A process has one at most."""
 
-    def __init__(self, service: Service, kinds: Mapping[str, Kind], *, explain: Explain) -> None:
-        """`service.stopping` is set by `stop`, for handlers that wait: one that raises Interrupted has its job queued again."""
+    def __init__(
+        self, service: Service, kinds: Mapping[str, Kind], schedules: Mapping[str, Schedule] | None = None, *, explain: Explain
+    ) -> None:
+        """`service.stopping` is set by `stop`, for whatever waits: a job that then raises Interrupted is queued again."""
+        self.id = f"worker_{uuid4().hex}"
         self._service = service
-        self._engine = service.engine
         self._kinds = kinds
-        self._clock = service.clock
+        self._schedules = {TIDY: Schedule(HOURLY, lambda _: self.tidy()), **(schedules or {})}
         self._explain = explain
-        self._stopping = service.stopping
-        self._threads = [Thread(target=self._run, name=f"jobs-{number}") for number in range(THREADS)]
+        self._watcher = Thread(target=self._watch, name="jobs-watcher")
 
     def start(self) -> None:
-        """Queue again what a dead process left running, then begin to work."""
-        with transaction(self._engine) as session:
-            for job in jobs.running(session):
-                if job.attempts < MAX_ATTEMPTS:
-                    jobs.let_go(session, jobs.Attempt(job.id, job.attempts), self._clock.now())
-                else:
-                    died = Unavailable(f"The process died {job.attempts} times while it ran this job.")
-                    jobs.fail(session, jobs.Attempt(job.id, job.attempts), self._explain(died), self._clock.now())
-        for thread in self._threads:
-            thread.start()
+        """Begin to work."""
+        from app.jobs import engine
+
+        self._engine = engine
+        self._living()
+        url = self._service.engine.url.render_as_string(hide_password=False)
+        duties = engine.Duties(self._work, self._on_schedule)
+        self._leave = engine.launch(url, self.id, duties, {name: it.cron for name, it in self._schedules.items()})
+        self._watcher.start()
 
     def stop(self) -> None:
-        """Take no more jobs; the running ones end, or go back into the queue at their next progress or wait."""
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
+        """Begin nothing any more. What runs ends, or is queued again before its next step."""
+        self._service.stopping.set()
+        self._leave(DRAIN)
+        self._watcher.join()
+        with suppress(SQLAlchemyError), transaction(self._service.engine) as session:
+            workers.leave(session, self.id)
 
     def __enter__(self) -> Self:
         self.start()
@@ -72,44 +91,123 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def tidy(self) -> None:
+        """Forget what ended long ago, and queue again what the engine has lost."""
+        with transaction(self._service.engine) as session:
+            forgotten = jobs.forget(session, self._service.clock.now() - KEPT)
+        self._engine.forget(SystemClock().now() - TRACES_KEPT)
+        _log.info("jobs tidied", forgotten=forgotten, found=self._find_lost())
+
+    def _watch(self) -> None:
+        """Say that we live and take over from the dead, until the process ends."""
+        sought = False
+        while True:
             try:
-                if job := self._take():
-                    with structlog.contextvars.bound_contextvars(job_id=job.id):
-                        self._work(job)
-                    continue
+                if dead := self._engine.executors() - self._living():
+                    _log.warning("jobs taken over", workers=sorted(dead))
+                    self._engine.take_over(dead)
+                if not sought:
+                    sought = True
+                    self._find_lost()
             except Exception as error:
-                # The database cannot be reached, most likely. A job whose end could not be written runs again after a restart.
-                _log.error("jobs stumble", exc_info=error)
-                self._stopping.wait(PAUSE)
-            self._stopping.wait(POLL)
+                # The database cannot be reached, most likely; others may take us for dead, and nothing breaks if they do.
+                _log.error("jobs unwatched", exc_info=error)
+            if self._service.stopping.wait(BEAT):
+                return
 
-    def _take(self) -> Job | None:
-        """The next job, begun. Looking comes first: it needs no lock, and the queue is nearly always empty."""
+    def _living(self) -> set[str]:
+        with transaction(self._service.engine, durable=False) as session:
+            return workers.alive(session, self.id, here(), gone)
+
+    def _find_lost(self) -> int:
+        """Queue again the unfinished jobs that the engine knows nothing of: from before it came, or from a backup of half a
+        database. How many there were."""
+        with transaction(self._service.engine, read_only=True) as session:
+            waiting = {workflow_id(job): job for job in jobs.unfinished(session)}
+        found = 0
+        for lost in self._engine.ended(waiting):
+            with transaction(self._service.engine) as session:
+                found += jobs.revive(session, waiting[lost], self._service.clock.now())
+        return found
+
+    def _on_schedule(self, name: str) -> None:
         try:
-            with transaction(self._engine) as session:
-                return jobs.take(session, self._clock.now())
-        except IntegrityError:
-            return None
-
-    def _work(self, job: Job) -> None:
-        attempt = jobs.Attempt(job.id, job.attempts)
-
-        started = time.perf_counter()
-        try:
-            result = self._kinds[job.kind].handler(self._service, job.arguments, Run(self._service, attempt))
+            if schedule := self._schedules.get(name):
+                schedule.function(self._service)
         except Interrupted:
-            outcome = "interrupted"
-            with transaction(self._engine) as session:
-                jobs.let_go(session, attempt, self._clock.now())
+            pass
         except Exception as error:
-            outcome = "failed"
+            _log.error("schedule failed", schedule=name, exc_info=error)
+
+    def _work(self, job_id: str, queued: int) -> None:
+        """Run a job to its end, or until the process stops or somebody else has it."""
+        now = self._service.clock.now
+        if job := self._insist(lambda session: jobs.begin(session, job_id, queued, now())):
+            with structlog.contextvars.bound_contextvars(job_id=job_id):
+                started = time.perf_counter()
+                attempt = Attempt(job_id, job.attempts)
+                outcome, end = self._outcome(job, attempt)
+                try:
+                    self._insist(end)
+                except Interrupted:
+                    outcome = "superseded"
+                spent = round((time.perf_counter() - started) * 1000)
+                _log.info("job", kind=job.kind, outcome=outcome, attempt=attempt.number, milliseconds=spent)
+
+    def _outcome(self, job: Job, attempt: Attempt) -> tuple[str, Callable[[Session], None]]:
+        """What came of it, in a word, and how to write that down."""
+        now = self._service.clock.now
+        try:
+            if self._service.stopping.is_set():
+                raise Interrupted
+            if job.losses > MAX_LOSSES:
+                raise Unavailable(f"The process died {job.losses} times while it ran this job.")
+            result = self._kinds[job.kind].handler(self._service, job.arguments, Run(self._service, attempt))
+            return "succeeded", lambda session: jobs.succeed(session, attempt, result, now())
+        except Interrupted:
+            return "interrupted", lambda session: jobs.let_go(session, attempt, now())
+        except Exception as error:
             _log.error("job failed", kind=job.kind, exc_info=error)
-            with transaction(self._engine) as session:
-                jobs.fail(session, attempt, self._explain(error), self._clock.now())
-        else:
-            outcome = "succeeded"
-            with transaction(self._engine) as session:
-                jobs.succeed(session, attempt, result, self._clock.now())
-        _log.info("job", kind=job.kind, outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000))
+            problem = self._explain(error)
+            return "failed", lambda session: jobs.fail(session, attempt, problem, now())
+
+    def _insist(self, write: Callable[[Session], T]) -> T:
+        """Write in a transaction, and again while the database fails: otherwise the job would wait for `tidy`."""
+        while True:
+            try:
+                with transaction(self._service.engine) as session:
+                    return write(session)
+            except SQLAlchemyError as error:
+                _log.error("jobs stumble", exc_info=error)
+                if self._service.stopping.wait(PAUSE):
+                    raise
+
+
+def prepare(url: str) -> None:
+    """Make or migrate what the jobs need in a database besides the tables of `app.db.upgrade`; to be called before that."""
+    from app.jobs import engine
+
+    engine.prepare(url)
+
+
+def here() -> str:
+    """Where this process is: its machine, its world of process ids (a container has its own), and its id there."""
+    world = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()} {world.readlink() if world.is_symlink() else ''} {os.getpid()}"
+
+
+def gone(place: str) -> bool:
+    """Whether a process was here and is no more. Of another place nobody can say."""
+    world, _, pid = place.rpartition(" ")
+    ours, _, own = here().rpartition(" ")
+    if world != ours:
+        return False
+    if pid == own:
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False

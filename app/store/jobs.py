@@ -94,21 +94,6 @@ def get(session: Session, job_id: str) -> Job:
     raise NotFound(f"There is no job {job_id}.")
 
 
-def take(session: Session, now: datetime) -> Job | None:
-    """Begin the oldest queued job of a partition that has none running; None if there is no such job."""
-    busy = select(Job.partition).where(col(Job.state).in_((State.RUNNING, State.CANCELLING)))
-    due = select(Job).where(
-        Job.state == State.QUEUED, col(Job.partition).not_in(busy), col(Job.run_at).is_(None) | (col(Job.run_at) <= now)
-    )
-    job = session.exec(due.order_by(col(Job.created_at), col(Job.id)).with_for_update(skip_locked=True).limit(1)).first()
-    return begin(session, job.id, job.queued, now) if job else None
-
-
-def running(session: Session) -> Sequence[Job]:
-    """The jobs that run, or that a process left running when it died."""
-    return session.exec(select(Job).where(col(Job.state).in_((State.RUNNING, State.CANCELLING)))).all()
-
-
 def begin(session: Session, job_id: str, queued: int, now: datetime) -> Job | None:
     """Begin an attempt at a job as it was queued for the so many-th time; None if there is nothing to do any more.
 
@@ -196,10 +181,21 @@ def retry(session: Session, job_id: str, now: datetime) -> Job:
         raise Conflict("Another job does the same by now.") from error
 
 
-def unfinished(session: Session, before: datetime) -> Sequence[Job]:
-    """The unfinished jobs with no change since then that are due."""
-    waiting = select(Job).where(col(Job.state).in_(UNFINISHED), Job.updated_at < before)
-    return session.exec(waiting.where(col(Job.run_at).is_(None) | (col(Job.run_at) < before))).all()
+def unfinished(session: Session) -> Sequence[Job]:
+    """The jobs that have not ended."""
+    return session.exec(select(Job).where(col(Job.state).in_(UNFINISHED))).all()
+
+
+def revive(session: Session, known: Job, now: datetime) -> bool:
+    """Queue a job again that the engine has lost, unless it has changed since it was `known`; whether that was done."""
+    job = _locked(session, known.id)
+    if job is None or (job.state, job.queued, job.attempts) != (known.state, known.queued, known.attempts):
+        return False
+    if job.state == State.CANCELLING:
+        _end(session, job, now, State.CANCELLED)
+    else:
+        _queue_again(session, job, now)
+    return True
 
 
 def forget(session: Session, before: datetime) -> int:

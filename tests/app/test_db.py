@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from dbos._schemas.system_database import SystemSchema
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -21,12 +23,21 @@ from sqlmodel import Session, SQLModel, col, func, select, update
 from app import db
 from app.store.tables import RequestWindow
 
+ENGINE_TABLES = {it.name for it in SystemSchema.metadata_obj.tables.values()} | {"dbos_migrations"}
+"""Of the engine under the jobs: in a file of SQLite they are beside ours, and it migrates them itself."""
+
 
 def test_the_migrations_make_what_the_models_say(engine: Engine) -> None:
     assert db.is_current(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        assert compare_metadata(context, SQLModel.metadata) == []
+        assert [it for it in compare_metadata(context, SQLModel.metadata) if not is_of_the_engine(it)] == []
+
+
+def is_of_the_engine(difference: Any) -> bool:
+    """Whether it is a table of the jobs' engine, which has migrations of its own, or an index on one."""
+    what, thing = difference[:2] if isinstance(difference, tuple) else ("", None)
+    return what in ("remove_table", "remove_index") and (thing if what == "remove_table" else thing.table).name in ENGINE_TABLES
 
 
 def test_migrating_again_changes_nothing(engine: Engine) -> None:
@@ -37,7 +48,7 @@ def test_migrating_again_changes_nothing(engine: Engine) -> None:
 def test_downgrade_leaves_nothing_and_upgrade_comes_back(engine: Engine) -> None:
     with engine.begin() as connection:
         command.downgrade(db.alembic_config(connection), "base")
-    assert inspect(engine).get_table_names() == ["alembic_version"]
+    assert set(inspect(engine).get_table_names()) - ENGINE_TABLES == {"alembic_version"}
     assert not db.is_current(engine)
     db.upgrade(engine)
     assert db.is_current(engine)

@@ -22,7 +22,7 @@ from app.clock import MovableClock
 from app.db import create_engine, transaction
 from app.insights.client import InsightsClient, OpenTokCredentials
 from app.insights.limits import ClientLimits, Unlimited
-from app.jobs.work import enqueue_collection, enqueue_reconciliation, handlers
+from app.jobs.work import KINDS, enqueue_collection, enqueue_reconciliation
 from app.jobs.worker import Worker
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
@@ -33,6 +33,7 @@ from app.store import jobs, projects, reports
 from app.store.jobs import State
 from app.store.projects import Project
 from app.store.tables import Job, ObservationRow
+from app.webhooks.sender import Sender
 from billing.facts import Kind
 from billing.period import parse_period, resolve
 from tests.app.jobs.conftest import wait
@@ -63,7 +64,14 @@ class Installation(Service):
 
 
 def install(engine: Engine, transport: httpx.BaseTransport, clock: MovableClock) -> Installation:
-    return Installation(Settings(_env_file=None), engine, clock, Vault("jobs-under-test-0123456789abcdefghijklmn"), transport)
+    return Installation(
+        Settings(_env_file=None),
+        engine,
+        clock,
+        Vault("jobs-under-test-0123456789abcdefghijklmn"),
+        Sender(development=True),
+        transport,
+    )
 
 
 def sandbox(clock: MovableClock, **changes: Any) -> SandboxTransport:
@@ -82,7 +90,7 @@ def service(engine: Engine) -> Installation:
 @contextmanager
 def working(service: Installation) -> Iterator[None]:
     explain = lambda error: {"detail": str(error)}  # noqa: E731  the one line that it is
-    with Worker(service.engine, handlers(service), clock=service.clock, explain=explain):
+    with Worker(service, KINDS, explain=explain):
         yield
 
 

@@ -1,22 +1,33 @@
-"""Jobs in the process: once for each key, one at a time for each project, and again after an interruption."""
+"""Jobs: once for each key, one at a time for each project, again after an interruption, ended or begun again by hand."""
 
-from collections.abc import Iterator, Mapping
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
+from sqlmodel import select
 
+from app.auth import Scope, Vault
 from app.clock import MovableClock
 from app.db import transaction
-from app.errors import NotFound
-from app.flows.collect import Progress
+from app.errors import Conflict, Interrupted, NotFound
 from app.jobs import worker
-from app.jobs.worker import Handler, Worker
-from app.store import jobs
-from app.store.jobs import State
-from app.store.tables import Job
+from app.jobs.run import Run
+from app.jobs.work import Kind, Schedule
+from app.jobs.worker import Worker, gone, here
+from app.service import Service
+from app.settings import Settings
+from app.store import jobs, workers
+from app.store.jobs import Attempt, State
+from app.store.tables import Job, JobStep, WorkerRow
+from app.webhooks.sender import Sender
 from tests.app.conftest import NOW
 from tests.app.jobs.conftest import wait
 
@@ -25,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("projects")
 
 def add(engine: Engine, key: str, project_id: str = "100", kind: str = "work") -> Job:
     with transaction(engine) as session:
-        return jobs.add(session, kind, key, project_id, {"key": key}, NOW)
+        return jobs.add(session, kind, key, {"key": key}, NOW, project_id=project_id)
 
 
 def state(engine: Engine, job: Job) -> str:
@@ -33,17 +44,26 @@ def state(engine: Engine, job: Job) -> str:
         return jobs.get(session, job.id).state
 
 
+Handler = Callable[[Mapping[str, Any], Run], dict[str, Any]]
+
+
 @contextmanager
-def working(engine: Engine, work: Handler, **others: Handler) -> Iterator[Worker]:
-    with Worker(
-        engine, {"work": work, **others}, clock=MovableClock(NOW), explain=lambda error: {"detail": str(error)}
-    ) as running:
+def working(
+    engine: Engine, work: Handler, schedules: Mapping[str, Schedule] | None = None, **others: Handler
+) -> Iterator[Worker]:
+    vault = Vault("jobs-under-test-0123456789abcdefghijklmn")
+    service = Service(Settings(_env_file=None), engine, MovableClock(NOW), vault, Sender(development=True))
+    kinds = {
+        name: Kind(lambda _, arguments, run, handler=handler: handler(arguments, run), Scope.ADMIN)
+        for name, handler in {"work": work, **others}.items()
+    }
+    with Worker(service, kinds, schedules, explain=lambda error: {"detail": str(error)}) as running:
         yield running
 
 
-def echo(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-    progress(1, 2)
-    progress(2, 2)
+def echo(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    run.progress(1, 2)
+    run.progress(2, 2)
     return dict(arguments)
 
 
@@ -56,7 +76,7 @@ def test_a_job_runs_and_leaves_its_result_and_progress(engine: Engine) -> None:
 
 
 def test_a_failure_is_explained_and_does_not_stop_the_others(engine: Engine) -> None:
-    def fails(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    def fails(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
         raise RuntimeError("no luck")
 
     broken, sound = add(engine, "broken", kind="fails"), add(engine, "sound")
@@ -75,7 +95,7 @@ def test_an_unknown_kind_fails(engine: Engine) -> None:
 def test_the_same_key_is_queued_once_until_it_has_ended(engine: Engine) -> None:
     begun, go_on = Event(), Event()
 
-    def holds(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    def holds(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
         begun.set()
         assert go_on.wait(10)
         return {}
@@ -94,7 +114,7 @@ def test_a_project_has_one_job_running_at_a_time_and_others_do_not_wait(engine: 
     running: set[str] = set()
     met, together = [], Event()
 
-    def notes(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    def notes(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
         project = arguments["key"][0]
         met.append(project in running)
         running.add(project)
@@ -111,23 +131,9 @@ def test_a_project_has_one_job_running_at_a_time_and_others_do_not_wait(engine: 
     assert not any(met)
 
 
-def test_two_workers_on_one_database_run_each_job_once(engine: Engine) -> None:
-    ran: list[str] = []
-
-    def notes(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        ran.append(arguments["key"])
-        return {}
-
-    with working(engine, notes), working(engine, notes):
-        queued = [add(engine, f"{number}", "100" if number % 2 else "200") for number in range(20)]
-        for job in queued:
-            wait(engine, job.id, timeout=20)
-    assert sorted(ran) == sorted(job.key for job in queued)
-
-
 def test_a_job_leaves_only_with_its_transaction(engine: Engine) -> None:
     with pytest.raises(RuntimeError, match="changed my mind"), transaction(engine) as session:
-        job_id = jobs.add(session, "work", "never", "100", {}, NOW).id
+        job_id = jobs.add(session, "work", "never", {}, NOW, project_id="100").id
         raise RuntimeError("changed my mind")
     with transaction(engine, read_only=True) as session, pytest.raises(NotFound):
         jobs.get(session, job_id)
@@ -136,11 +142,11 @@ def test_a_job_leaves_only_with_its_transaction(engine: Engine) -> None:
 def test_stopping_ends_a_long_job_at_its_next_progress_and_it_runs_again(engine: Engine) -> None:
     begun, attempts = Event(), []
 
-    def long(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    def long(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
         attempts.append(1)
         begun.set()
         while len(attempts) == 1:
-            progress(len(attempts), 100)
+            run.progress(len(attempts), 100)
             Event().wait(0.01)
         return {"attempts": len(attempts)}
 
@@ -155,7 +161,7 @@ def test_stopping_ends_a_long_job_at_its_next_progress_and_it_runs_again(engine:
 def test_stopping_lets_a_job_without_progress_end(engine: Engine) -> None:
     begun = Event()
 
-    def short(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    def short(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
         begun.set()
         Event().wait(0.2)
         return {}
@@ -166,14 +172,12 @@ def test_stopping_lets_a_job_without_progress_end(engine: Engine) -> None:
     assert state(engine, job) == State.SUCCEEDED
 
 
-def abandon(engine: Engine, times: int = 1) -> Job:
-    """A job as a process leaves it that dies while it runs, so many times."""
-    job = add(engine, "abandoned")
+def abandon(engine: Engine, key: str = "abandoned", times: int = 1) -> Job:
+    """A job as a process leaves it that dies while it runs, so many times; the engine may know of it or not."""
+    job = add(engine, key)
     for _ in range(times):
         with transaction(engine) as session:
-            for left in jobs.running(session):
-                jobs.requeue(session, left.id, NOW)
-            assert jobs.take(session, NOW)
+            assert jobs.begin(session, job.id, job.queued, NOW)
     return job
 
 
@@ -186,23 +190,259 @@ def test_what_a_dead_process_left_running_runs_again(engine: Engine) -> None:
 
 
 def test_a_job_that_kills_its_process_again_and_again_is_given_up(engine: Engine) -> None:
-    job = abandon(engine, worker.MAX_ATTEMPTS)
+    job = abandon(engine, times=worker.MAX_LOSSES + 1)
     with working(engine, echo):
         failed = wait(engine, job.id, timeout=10)
     assert failed.state == State.FAILED
-    assert failed.problem == {"detail": "The process died 3 times while it ran this job."}
+    assert failed.problem == {"detail": "The process died 6 times while it ran this job."}
+
+
+def test_a_step_that_was_done_says_that_the_job_goes_forward(engine: Engine) -> None:
+    job = abandon(engine, times=worker.MAX_LOSSES + 1)
+    with transaction(engine) as session:
+        jobs.record_step(session, Attempt(job.id, worker.MAX_LOSSES + 1), "one", [1])
+    with working(engine, echo):
+        assert wait(engine, job.id, timeout=10).state == State.SUCCEEDED
+
+
+def test_a_job_knows_the_steps_that_it_did_before(engine: Engine) -> None:
+    done: list[str] = []
+
+    def steps(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+        for name in ("one", "two", "three"):
+            if run.done(name) is None:
+                with transaction(engine) as session:
+                    run.record(session, name, [name])
+                done.append(name)
+                if name == "two" and len(done) == 2:
+                    raise Interrupted
+        return {name: run.done(name) for name in ("one", "two")}
+
+    job = add(engine, "steps")
+    with working(engine, steps):
+        assert wait(engine, job.id, timeout=10).result == {"one": ["one"], "two": ["two"]}
+    assert done == ["one", "two", "three"]
+    with transaction(engine, read_only=True) as session:
+        assert session.exec(select(JobStep)).all() == []
+
+
+def test_a_step_is_undone_with_its_transaction(engine: Engine) -> None:
+    job = abandon(engine)
+    with pytest.raises(RuntimeError, match="no luck"), transaction(engine) as session:
+        jobs.record_step(session, Attempt(job.id, 1), "one", [])
+        raise RuntimeError("no luck")
+    with transaction(engine, read_only=True) as session:
+        assert jobs.steps(session, Attempt(job.id, 1)) == {}
+
+
+def test_who_was_thought_dead_can_write_nothing_any_more(engine: Engine) -> None:
+    job = abandon(engine, times=2)
+    writes: list[Callable[[Any, Attempt], object]] = [
+        lambda session, attempt: jobs.record_step(session, attempt, "one", []),
+        lambda session, attempt: jobs.progress(session, attempt, 1, 2, NOW),
+        lambda session, attempt: jobs.succeed(session, attempt, {}, NOW),
+        lambda session, attempt: jobs.fail(session, attempt, {}, NOW),
+        lambda session, attempt: jobs.let_go(session, attempt, NOW),
+    ]
+    for write in writes:
+        with pytest.raises(Interrupted), transaction(engine) as session:
+            write(session, Attempt(job.id, 1))
+    with transaction(engine) as session:
+        jobs.succeed(session, Attempt(job.id, 2), {}, NOW)
 
 
 def test_a_database_that_fails_for_a_moment_does_not_end_the_worker(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, failures = jobs.take, [RuntimeError("gone"), RuntimeError("still gone")]
+    real = {name: getattr(jobs, name) for name in ("begin", "succeed")}
+    failures = {name: [OperationalError("", {}, Exception("gone"))] * 2 for name in real}
     monkeypatch.setattr(worker, "PAUSE", 0.01)
+    for name in real:
 
-    def take(*arguments: Any) -> Job | None:
-        if failures:
-            raise failures.pop()
-        return real(*arguments)
+        def stumbles(*arguments: Any, name: str = name) -> Any:
+            if failures[name]:
+                raise failures[name].pop()
+            return real[name](*arguments)
 
-    monkeypatch.setattr(jobs, "take", take)
+        monkeypatch.setattr(jobs, name, stumbles)
     job = add(engine, "patient")
     with working(engine, echo):
         assert wait(engine, job.id, timeout=10).state == State.SUCCEEDED
+
+
+def test_a_job_waits_for_its_time(engine: Engine) -> None:
+    with transaction(engine) as session:
+        soon, later = (
+            jobs.add(session, "work", key, {"key": key}, NOW, run_at=NOW + timedelta(seconds=seconds))
+            for key, seconds in (("soon", 0.5), ("later", 86_400))
+        )
+    begun = time.monotonic()
+    with working(engine, echo):
+        assert wait(engine, soon.id, timeout=10).state == State.SUCCEEDED
+        assert time.monotonic() - begun > 0.4
+        assert state(engine, later) == State.QUEUED
+
+
+def test_jobs_of_no_project_wait_for_no_other(engine: Engine) -> None:
+    together = [Event(), Event()]
+
+    def meets(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+        together[arguments["me"]].set()
+        return {"met": together[1 - arguments["me"]].wait(10)}
+
+    with transaction(engine) as session:
+        queued = [jobs.add(session, "work", f"{me}", {"me": me}, NOW) for me in (0, 1)]
+    with working(engine, meets):
+        assert [wait(engine, job.id, timeout=15).result for job in queued] == [{"met": True}] * 2
+
+
+def test_a_job_that_has_not_begun_is_cancelled_at_once_and_never_runs(engine: Engine) -> None:
+    cancelled, other = add(engine, "cancelled"), add(engine, "other")
+    with transaction(engine) as session:
+        assert jobs.cancel(session, cancelled.id, NOW).state == State.CANCELLED
+    with working(engine, echo):
+        assert wait(engine, other.id, timeout=10).state == State.SUCCEEDED
+    with transaction(engine, read_only=True) as session:
+        assert (jobs.get(session, cancelled.id).state, jobs.get(session, cancelled.id).attempts) == (State.CANCELLED, 0)
+
+
+def test_a_running_job_that_is_cancelled_ends_before_its_next_step(engine: Engine) -> None:
+    begun, go_on = Event(), Event()
+
+    def holds(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+        begun.set()
+        assert go_on.wait(10)
+        run.progress(1, 2)
+        raise AssertionError("it went on")
+
+    job = add(engine, "long")
+    with working(engine, holds):
+        assert begun.wait(10)
+        with transaction(engine) as session:
+            assert jobs.cancel(session, job.id, NOW).state == State.CANCELLING
+        assert add(engine, "long").id == job.id, "it is still at it"
+        go_on.set()
+        assert wait(engine, job.id, timeout=10).state == State.CANCELLED
+
+
+def test_a_job_that_dies_while_it_is_cancelled_is_cancelled(engine: Engine) -> None:
+    job = abandon(engine)
+    with transaction(engine) as session:
+        jobs.cancel(session, job.id, NOW)
+    with working(engine, echo):
+        assert wait(engine, job.id, timeout=10).state == State.CANCELLED
+
+
+def test_a_failed_job_can_be_retried_and_no_other(engine: Engine) -> None:
+    lucky: list[int] = []
+
+    def second_time(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+        lucky.append(1)
+        if len(lucky) == 1:
+            raise RuntimeError("no luck")
+        return {}
+
+    job = add(engine, "unlucky")
+    with working(engine, second_time):
+        assert wait(engine, job.id, timeout=10).state == State.FAILED
+        with transaction(engine) as session:
+            again = jobs.retry(session, job.id, NOW)
+            assert (again.state, again.problem) == (State.QUEUED, None)
+        done = wait(engine, job.id, timeout=10)
+    assert (done.state, done.attempts) == (State.SUCCEEDED, 2)
+    for change in (jobs.retry, jobs.cancel):
+        with pytest.raises(Conflict), transaction(engine) as session:
+            change(session, job.id, NOW)
+
+
+def test_a_job_is_not_retried_while_another_does_the_same(engine: Engine) -> None:
+    first = add(engine, "same")
+    with transaction(engine) as session:
+        jobs.cancel(session, first.id, NOW)
+    assert add(engine, "same").id != first.id
+    with pytest.raises(Conflict, match="Another job does the same"), transaction(engine) as session:
+        jobs.retry(session, first.id, NOW)
+
+
+def test_what_happens_by_itself_happens(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    happened = Event()
+
+    def fails(_: Service) -> None:
+        raise RuntimeError("no luck")
+
+    schedules = {"often": Schedule("* * * * * *", lambda _: happened.set()), "broken": Schedule("* * * * * *", fails)}
+    with working(engine, echo, schedules):
+        assert happened.wait(10)
+        assert wait(engine, add(engine, "after").id, timeout=10).state == State.SUCCEEDED
+
+
+def test_what_ended_long_ago_is_forgotten_by_us_and_by_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "TRACES_KEPT", timedelta(0))
+    old, waiting = add(engine, "old"), add(engine, "waiting", project_id="200", kind="holds")
+    held = Event()
+
+    def holds(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+        return {"held": held.wait(10)}
+
+    with working(engine, echo, holds=holds) as running:
+        wait(engine, old.id, timeout=10)
+        until = time.monotonic() + 5
+        while engine_rows(engine) != [f"{waiting.id}-1"] and time.monotonic() < until:
+            running.tidy()
+        assert engine_rows(engine) == [f"{waiting.id}-1"]
+        assert state(engine, old) == State.SUCCEEDED
+        running._service.clock.move(NOW + worker.KEPT + timedelta(seconds=1))
+        running.tidy()
+        with pytest.raises(NotFound):
+            state(engine, old)
+        held.set()
+        assert wait(engine, waiting.id, timeout=10).state == State.SUCCEEDED
+
+
+def engine_rows(engine: Engine) -> list[str]:
+    schema = "dbos." if engine.dialect.name == "postgresql" else ""
+    with engine.connect() as connection:
+        rows = connection.execute(text(f"SELECT workflow_uuid FROM {schema}workflow_status WHERE name = 'job'"))
+        return list(rows.scalars())
+
+
+def test_a_job_that_the_engine_does_not_know_is_queued_again(engine: Engine) -> None:
+    queued, running = add(engine, "queued"), abandon(engine, "running")
+    schema = "dbos." if engine.dialect.name == "postgresql" else ""
+    with engine.begin() as connection:
+        for table in ("workflow_input", "workflow_status"):
+            connection.execute(text(f"DELETE FROM {schema}{table}"))
+    with working(engine, echo):
+        assert [wait(engine, job.id, timeout=10).state for job in (queued, running)] == [State.SUCCEEDED] * 2
+
+
+def test_the_engine_is_quiet_and_its_tables_hold_ids_only(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), transaction(engine) as session:
+        jobs.add(session, "work", "secret-key", {"token": "secret-token"}, NOW)
+    schema = "dbos." if engine.dialect.name == "postgresql" else ""
+    with engine.connect() as connection:
+        for table in ("workflow_status", "workflow_input"):
+            assert "secret" not in str(connection.execute(text(f"SELECT * FROM {schema}{table}")).all())
+
+
+def test_who_is_silent_or_gone_is_forgotten(engine: Engine) -> None:
+    with transaction(engine) as session:
+        assert workers.alive(session, "a", "there x 1", gone) == {"a"}
+        assert workers.alive(session, "b", here(), gone) == {"a", "b"}
+        assert workers.alive(session, "a", "there x 1", lambda place: place == here()) == {"a"}
+        session.get_one(WorkerRow, "a").seen_at -= workers.SILENCE + timedelta(seconds=1)
+    with transaction(engine) as session:
+        assert workers.alive(session, "b", here(), gone) == {"b"}
+        workers.leave(session, "b")
+        assert session.exec(select(WorkerRow)).all() == []
+
+
+def test_a_process_is_gone_only_if_it_was_here() -> None:
+    world = here().rpartition(" ")[0]
+    assert gone(f"{world} 4194304")
+    assert gone(here()), "the id is ours now, so whoever had it is gone"
+    assert not gone(f"{world} 1")
+    assert not gone("elsewhere 4194304")
+
+
+def test_a_process_has_one_worker(engine: Engine) -> None:
+    with working(engine, echo), pytest.raises(RuntimeError, match="already"), working(engine, echo):
+        pass
