@@ -8,8 +8,8 @@ from prometheus_client import Counter, Histogram
 
 HTTP_SECONDS = Histogram(
     "reckoner_http_request_duration_seconds",
-    "How long this process took to answer, by the route's pattern.",
-    ("method", "route", "status"),
+    "How long this process took to answer, by the operation's id.",
+    ("method", "operation", "status"),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 UPSTREAM_REQUESTS = Counter(

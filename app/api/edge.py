@@ -61,7 +61,7 @@ class Edge:
                     raise
                 await problems.answer(error, request_id)(scope, receive, send_with_id)
             seconds = time.perf_counter() - started
-            HTTP_SECONDS.labels(_method(scope), _route(scope), status).observe(seconds)
+            HTTP_SECONDS.labels(_method(scope), _operation(scope), status).observe(seconds)
             path = scope["raw_path"].decode("ascii", "replace")  # as it was sent: decoded, it could forge a line of the log
             _log.info("request", method=scope["method"], path=path, status=status, milliseconds=round(seconds * 1000))
 
@@ -70,9 +70,9 @@ def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in _METHODS else "other"
 
 
-def _route(scope: Scope) -> str:
-    """The pattern of the route that answered: an address as it was sent may be anything."""
-    return getattr(scope.get("route"), "path", "none")
+def _operation(scope: Scope) -> str:
+    """The id of the operation that answered: an address as it was sent may be anything."""
+    return getattr(scope.get("route"), "name", "none")
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
