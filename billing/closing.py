@@ -45,11 +45,11 @@ class Settled:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attempt at a close comes to; `again`: it is worth another attempt a day later."""
+    """What one attempt at a close comes to, and when another is worth it, if ever."""
 
     state: State
     reason: str
-    again: bool = False
+    again_at: datetime | None = None
 
 
 def final_at(period: BillingPeriod) -> datetime:
@@ -60,11 +60,6 @@ def final_at(period: BillingPeriod) -> datetime:
 def ready_at(period: BillingPeriod) -> datetime:
     """The instant (UTC) at which the period is closed: its last day is final, and there was time to read it."""
     return final_at(period) + READING
-
-
-def changes_until(period: BillingPeriod) -> datetime:
-    """The instant (UTC) from which upstream keeps nothing of the period, so that nothing of it can change."""
-    return day_start(period.last_day) + DAILY_RETENTION
 
 
 def first_day(created_at: datetime, anchor_day: int) -> date:
@@ -91,17 +86,24 @@ def due(now: datetime, anchor_day: int, since: date) -> list[BillingPeriod]:
 
 def conclude(report: Mapping[str, Any], settled: Sequence[Settled], now: datetime) -> Outcome:
     """What becomes of the close of a period with this report (its JSON), for whose customers so much was settled."""
-    refused = [it for it in settled if it.refusal]
+    refused, tomorrow = [it for it in settled if it.refusal], now + RETRY
     if report["verdict"] == Verdict.INCOMPLETE and (refused or not settled):
         return _incomplete(report, now)
     refusals = " ".join(dict.fromkeys(it.refusal for it in refused))
     if refused and not may_invoice([report["verdict"]]):
-        return Outcome(State.CLOSED, f"It is reconciled, but not invoiced. {refusals}", now < changes_until(_period(report)))
+        may_change = now < day_start(date.fromisoformat(report["days"][-1]["day"])) + DAILY_RETENTION
+        return Outcome(State.CLOSED, f"It is reconciled, but not invoiced. {refusals}", tomorrow if may_change else None)
     if refused:
-        return Outcome(State.WAITING, refusals, again=True)
+        return Outcome(State.WAITING, refusals, tomorrow)
     if not settled:
         return Outcome(State.CLOSED, "It is reconciled. The project belongs to no customer, so nothing is invoiced.")
     return Outcome(State.CLOSED, "It is reconciled and invoiced.")
+
+
+def has_aged(report: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a day that the report calls missing has expired since."""
+    missing = [date.fromisoformat(it["day"]) for it in report["days"] if it["project_status"] == DailyStatus.MISSING]
+    return any(day_start(day) < now - DAILY_RETENTION for day in missing)
 
 
 def _incomplete(report: Mapping[str, Any], now: datetime) -> Outcome:
@@ -112,7 +114,7 @@ def _incomplete(report: Mapping[str, Any], now: datetime) -> Outcome:
     lost = " and ".join(phrase for (gone, _), phrase in phrases.items() if gone)
     wanting = " and ".join(phrase for (gone, _), phrase in phrases.items() if not gone)
     if not lost:
-        return Outcome(State.WAITING, f"It is not complete: {wanting or 'something'} cannot be relied on yet.", again=True)
+        return Outcome(State.WAITING, f"It is not complete: {wanting or 'something'} cannot be relied on yet.", now + RETRY)
     more = f" Upstream may still say {wanting}." if wanting else ""
     return Outcome(
         State.FAILED,
@@ -136,11 +138,6 @@ def _lacking(report: Mapping[str, Any]) -> set[tuple[Kind, date]]:
         if it["code"] == Code.PROJECT_DAY_MISSING:
             found |= {(Kind.DAILY_USAGE, date.fromisoformat(day)) for day in it["days"]}
     return found
-
-
-def _period(report: Mapping[str, Any]) -> BillingPeriod:
-    aligned = report["period"]["aligned"]
-    return BillingPeriod(date.fromisoformat(aligned["first_day"]), date.fromisoformat(aligned["last_day"]))
 
 
 def runs(days: Sequence[date]) -> str:

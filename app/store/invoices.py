@@ -103,9 +103,23 @@ def living(session: Session, customer_id: str, first_day: date, last_day: date) 
     ).all()
 
 
-def notes_of(session: Session, invoice_id: str) -> Sequence[Invoice]:
-    """The notes that correct an invoice, void ones left out, oldest first."""
-    statement = select(Invoice).where(Invoice.corrects == invoice_id, Invoice.status != Status.VOID)
+def of_period(session: Session, customer_id: str, period: BillingPeriod) -> Invoice | None:
+    """A customer's invoice of exactly this period, whatever has become of it: the living one, else the last; no notes."""
+    statement = select(Invoice).where(
+        Invoice.customer_id == customer_id,
+        Invoice.kind == Kind.INVOICE,
+        Invoice.first_day == period.first_day,
+        Invoice.last_day == period.last_day,
+    )
+    found = session.exec(statement.order_by(col(Invoice.created_at).desc(), col(Invoice.id))).all()
+    return next((it for it in found if it.status in LIVING), found[0] if found else None)
+
+
+def notes_of(session: Session, invoice_id: str, *, void: bool = False) -> Sequence[Invoice]:
+    """The notes that correct an invoice, oldest first, those that are void only if they are wanted too."""
+    statement = select(Invoice).where(Invoice.corrects == invoice_id)
+    if not void:
+        statement = statement.where(Invoice.status != Status.VOID)
     return session.exec(statement.order_by(col(Invoice.created_at), col(Invoice.id))).all()
 
 

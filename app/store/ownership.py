@@ -118,6 +118,15 @@ def projects_of(session: Session, customer_id: str) -> list[ProjectRow]:
     return list(session.exec(select(ProjectRow).where(found).order_by(col(ProjectRow.project_id))).all())
 
 
+def customers_of(session: Session, project_id: str) -> list[str]:
+    """The ids of the customers who own a project, or have sessions of it."""
+    owner = select(ProjectRow.customer_id).where(ProjectRow.project_id == project_id)
+    listed = select(SessionOwner.customer_id).where(SessionOwner.project_id == project_id)
+    ruled = select(SessionRule.customer_id).where(SessionRule.project_id == project_id)
+    found = select(CustomerRow.id).where(col(CustomerRow.id).in_(owner.union(listed, ruled)))
+    return list(session.exec(found.order_by(col(CustomerRow.id))).all())
+
+
 def owner_of(session: Session, project_id: str) -> Callable[[str], str | None]:
     """Whose each session of a project is; None is nobody's. What it returns raises Conflict where two customers claim one."""
     listed = _listed(session, project_id)

@@ -1,0 +1,223 @@
+"""Closing a billing cycle: reconcile it, and draft the invoices of the customers whose projects are all reconciled for it.
+
+An attempt is several transactions, and may be killed between any two of them: each step finds what an earlier attempt has done.
+A report is made only where something is new since the last, an invoice drafted only where the period never had one.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy.engine import Engine
+from sqlmodel import Session
+
+from app.clock import Clock
+from app.db import transaction
+from app.errors import Interrupted, ReckonerError
+from app.flows.invoice import draft_invoice
+from app.flows.reconcile import reconcile
+from app.flows.restate import follow, has_changed
+from app.store import closes, invoices, jobs, ownership, reports
+from app.store.close_tables import Close
+from app.store.projects import Project
+from app.store.tables import Job, Report
+from billing.closing import RETRY, Outcome, Settled, State, conclude, due, final_at, first_day, has_aged, ready_at
+from billing.coverage import DAILY_RETENTION
+from billing.errors import BillingError
+from billing.minutes import format_minutes
+from billing.period import AlignedPeriod, BillingPeriod, day_of, next_day, resolve
+from billing.report import instant
+
+UNATTENDED = "reckoner"
+"""Who drafts what nobody asked for, in the audit log."""
+CLOSE, RESTATE = "close", "restate"
+"""The kinds of the jobs: a period is closed, or closed again because something of it has changed."""
+LOOK = timedelta(hours=1)
+"""How often a period that is closed is looked at for what has changed."""
+MARGIN = timedelta(minutes=10)
+"""An answer of upstream may be stored so long after it was given."""
+
+FindProject = Callable[[str], Project]
+"""From a project's id to the project with its credentials. Raises NotFound or Unavailable."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class DueClose:
+    """A period that is to be closed, by a job of this kind."""
+
+    kind: str
+    project_id: str
+    period: BillingPeriod
+
+    def queue(self, session: Session, now: datetime, **more: str) -> Job:
+        """Its job: the one that is unfinished already, else a new one, which knows `more`."""
+        days = {"first_day": str(self.period.first_day), "last_day": str(self.period.last_day)}
+        key = f"{self.kind} {self.project_id} {self.period.first_day}..{self.period.last_day}"
+        arguments = {"project_id": self.project_id, "period": days, **more}
+        return jobs.add(session, self.kind, key, arguments, now, project_id=self.project_id)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What an attempt leaves; None is what an earlier one left."""
+
+    outcome: Outcome
+    report_id: str | None = None
+    invoice_ids: list[str] | None = None
+
+
+def tick(engine: Engine, now: datetime) -> list[Job]:
+    """Queue what is due to be closed of the projects that run unattended."""
+    with transaction(engine) as session:
+        return [it.queue(session, now) for it in due_closes(session, now)]
+
+
+def due_closes(session: Session, now: datetime) -> list[DueClose]:
+    """What is to be closed at `now`, the oldest period first: cycles that are ready, attempts to be made again, and closed
+    periods of which something has changed. Asked again before that is done, the answer is the same."""
+    for it in closes.cycles(session):
+        since = first_day(it.created_at, it.anchor_day) if it.last_day is None else next_day(it.last_day)
+        for period in due(now, it.anchor_day, since):
+            closes.add(session, it.project_id, period, now, is_cycle=True)
+    found = [DueClose(CLOSE, it.project_id, _period(it)) for it in closes.awaited(session, now)]
+    return found + [DueClose(RESTATE, it.project_id, _period(it)) for it in _changed(session, now)]
+
+
+def close(
+    engine: Engine,
+    find_project: FindProject,
+    project_id: str,
+    period: BillingPeriod,
+    *,
+    clock: Clock,
+    actor: str = UNATTENDED,
+) -> Close:
+    """Attempt to close a project's period; what came of it is in the row, with its reason in a sentence.
+
+    What somebody can put right is a reason to wait until tomorrow; so is anything else, and is raised then. Raises NotFound for
+    an unknown project.
+    """
+    now = clock.now()
+    with transaction(engine) as session:
+        close_id = closes.add(session, project_id, period, now, is_cycle=False).id
+        closes.begin(session, close_id, now, now + RETRY)
+    try:
+        done = _attempt(engine, find_project, project_id, period, clock, actor)
+    except Interrupted:
+        raise
+    except (ReckonerError, BillingError) as error:
+        done = _Done(Outcome(State.WAITING, _sentence(error), now + RETRY))
+    except Exception:
+        inside = _Done(Outcome(State.WAITING, "It failed inside, and the log says how.", now + RETRY))
+        _put_down(engine, close_id, inside, now)
+        raise
+    return _put_down(engine, close_id, done, now)
+
+
+def _attempt(
+    engine: Engine, find_project: FindProject, project_id: str, period: BillingPeriod, clock: Clock, actor: str
+) -> _Done:
+    now = clock.now()
+    if now < final_at(period):
+        ready = ready_at(period)
+        return _Done(Outcome(State.WAITING, f"It is closed from {instant(ready)} on, when its data is final.", ready))
+    report = _report(engine, find_project(project_id), period, clock)
+    with transaction(engine, read_only=True) as session:
+        customers = ownership.customers_of(session, project_id)
+    settled = [_settle(engine, customer_id, period, actor, now) for customer_id in customers]
+    outcome = conclude(msgspec.json.decode(report.body), settled, now)
+    return _Done(outcome, report.id, [invoice_id for it in settled for invoice_id in it.invoice_ids])
+
+
+def _report(engine: Engine, project: Project, period: BillingPeriod, clock: Clock) -> Report:
+    """The newest report of the period, made again only if it would say something else by now: another reading that says the
+    same would only make a version that lists it."""
+    with transaction(engine, read_only=True) as session:
+        newest = reports.find(session, project.project_id, period.first_day, period.last_day)
+        if newest is not None:
+            content = msgspec.json.decode(newest.body)
+            if _is_on_terms(content, project) and not has_aged(content, clock.now()) and not has_changed(session, newest):
+                return newest
+    return reconcile(engine, project, _asked(newest, period), clock=clock)
+
+
+def _is_on_terms(content: Mapping[str, Any], project: Project) -> bool:
+    """Whether a report was made on the terms that the project has now."""
+    terms = project.terms()
+    tolerance = {"minutes": format_minutes(terms.tolerance.minutes), "relative": format(terms.tolerance.relative, "f")}
+    now = (terms.basis, terms.cross_check, list(terms.plan.fields), tolerance, project.rate_card_id)
+    card = content["rate_card"] and content["rate_card"]["id"]
+    return now == (content["basis"], content["cross_check"], content["tier_plan"], content["tolerance"], card)
+
+
+def _asked(newest: Report | None, period: BillingPeriod) -> AlignedPeriod:
+    """The period as its reports ask for it: in other words it would be another report."""
+    if newest is not None:
+        asked = resolve(msgspec.json.decode(newest.body)["period"]["requested"])
+        if asked.on_midnights:
+            return asked
+    return resolve({"first_day": str(period.first_day), "last_day": str(period.last_day)})
+
+
+def _settle(engine: Engine, customer_id: str, period: BillingPeriod, actor: str, now: datetime) -> Settled:
+    """Draft the customer's invoice of the period if it never had one, else let that follow the newest reports."""
+    refusal = ""
+    try:
+        with transaction(engine) as session:
+            if (held := invoices.of_period(session, customer_id, period)) is None:
+                draft_invoice(session, customer_id, period, actor=actor, now=now)
+                owned = [row.project_id for row in ownership.projects_of(session, customer_id)]
+                closes.hurry(session, owned, period, now)
+            elif held.status in invoices.LIVING:
+                follow(session, held, actor=actor, now=now)
+    except (ReckonerError, BillingError) as error:
+        refusal = _sentence(error)
+    with transaction(engine, read_only=True) as session:
+        held = invoices.of_period(session, customer_id, period)
+        documents = [held, *invoices.notes_of(session, held.id)] if held else []
+    return Settled(customer_id, [it.id for it in documents], refusal)
+
+
+def _put_down(engine: Engine, close_id: str, done: _Done, began_at: datetime) -> Close:
+    with transaction(engine) as session:
+        return closes.conclude(
+            session,
+            close_id,
+            done.outcome,
+            began_at,
+            seen_until=began_at - MARGIN,
+            report_id=done.report_id,
+            invoice_ids=done.invoice_ids,
+        )
+
+
+def _changed(session: Session, now: datetime) -> Iterator[Close]:
+    """The closed periods whose newest report their close has not seen, or of which upstream has said something else since."""
+    for it in closes.done(session, day_of(now - DAILY_RETENTION), now - LOOK - MARGIN):
+        if closes.newest_report(session, it) != it.report_id or (closes.has_news(session, it) and _differs(session, it)):
+            yield it
+        else:
+            it.seen_until = now - MARGIN
+
+
+def _differs(session: Session, it: Close) -> bool:
+    assert it.report_id
+    try:
+        return has_changed(session, reports.get(session, it.report_id))
+    except Exception as error:
+        # One project's broken payload must not hold up the others: its own job says what is wrong.
+        _log.error("a closed period cannot be looked at", project_id=it.project_id, exc_info=error)
+        return True
+
+
+def _period(it: Close) -> BillingPeriod:
+    return BillingPeriod(it.first_day, it.last_day)
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}."

@@ -1,0 +1,290 @@
+"""Closing the worked period: what is invoiced, what waits and why, and that nothing is done twice."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import Engine
+from sqlmodel import Session
+
+from app.db import transaction
+from app.errors import NotFound, Unavailable
+from app.flows.invoice import whole
+from app.flows.verify import verify_all
+from app.store import closes, customers
+from billing.closing import State
+from billing.model import Tolerance
+from billing.period import parse_period
+from tests.app.flows.books import PERIOD, WORKED, open_books
+from tests.app.flows.closing import Closing, Defect
+from tests.app.flows.conftest import Office
+
+ADDED = {"kind": "project_day_adjusted", "project_id": "100", "day": "2026-10-31", "tier": "from1To2Publishers", "minutes": 90}
+
+
+@pytest.fixture
+def closing(worked: Office) -> Closing:
+    """Everything is collected, and nothing reconciled."""
+    worked.collect(WORKED)
+    return Closing(open_books(worked))
+
+
+def test_a_period_is_reconciled_and_invoiced(closing: Closing) -> None:
+    close = closing.close()
+    (report,), (invoice,) = closing.reports(), closing.invoices()
+    assert (close.state, close.reason, close.next_attempt_at) == (State.CLOSED, "It is reconciled and invoiced.", None)
+    assert (close.report_id, close.invoice_ids, close.attempts) == (report.id, [invoice.id], 1)
+    assert (invoice.status, invoice.created_by, str(invoice.total)) == ("draft", "reckoner", "3.39")
+    assert closing.told() == ["reconciliation.completed", "invoice.drafted"]
+    assert verify_all(closing.books.engine) == []
+
+
+def test_again_changes_nothing(closing: Closing) -> None:
+    first, left = closing.close(), closing.left()
+    again = closing.close()
+    assert closing.left() == left
+    assert (again.state, again.report_id, again.invoice_ids) == (first.state, first.report_id, first.invoice_ids)
+    assert again.attempts == 2
+
+
+def test_another_reading_that_says_the_same_is_nothing_new(closing: Closing) -> None:
+    closing.close()
+    left = closing.left()
+    closing.pass_time(days=7)
+    closing.books.office.collect(WORKED)
+    assert closing.work() == []
+    closing.close()
+    assert closing.left() == left
+
+
+def test_a_report_that_a_person_asked_for_in_other_words_is_the_report(closing: Closing) -> None:
+    asked = parse_period("2026-10-31T07:00:00Z..2026-11-02T08:00:00Z")
+    assert asked.period == parse_period(WORKED).period
+    report = closing.books.office.reconcile("2026-10-31T07:00:00Z..2026-11-02T08:00:00Z")
+    assert closing.close().report_id == report.id
+    closing.pass_time(days=1)
+    closing.books.office.change(tolerance=Tolerance(20_000))
+    closing.close()
+    assert [it.version for it in closing.reports()] == [1, 2]
+    assert b"2026-11-02T08:00:00Z" in closing.reports()[1].body
+
+
+def test_what_is_not_final_waits_until_it_is(worked_with: Callable[..., Office]) -> None:
+    office = worked_with(now="2026-11-04T07:59:00Z")
+    closing = Closing(open_books(office))
+    close = closing.close()
+    assert (close.state, close.reason) == (
+        State.WAITING,
+        "It is closed from 2026-11-04T14:00:00Z on, when its data is final.",
+    )
+    assert closing.reports() == []
+    assert closing.due() == []
+    office.at("2026-11-04T14:00:00Z")
+    office.collect(WORKED)
+    assert len(closing.work()) == 1
+    assert closing.row().state == State.CLOSED
+
+
+def test_a_missing_day_that_arrives_later(worked: Office) -> None:
+    closing = Closing(open_books(worked))
+    worked.collect("2026-10-31..2026-10-31")
+    close = closing.close()
+    assert (close.state, close.invoice_ids) == (State.WAITING, [])
+    assert close.reason == (
+        "It is not complete: the daily usage of 2026-11-01 and all meetings created on 2026-11-01 cannot be relied on yet."
+    )
+    worked.collect(WORKED)
+    closing.pass_time(hours=23)
+    assert closing.due() == []
+    closing.pass_time(hours=1)
+    (due,) = closing.due()
+    assert (due.kind, due.project_id, due.period) == ("close", "100", parse_period(WORKED).period)
+    assert closing.work() == [due]
+    close = closing.row()
+    assert (close.state, close.attempts, len(close.invoice_ids)) == (State.CLOSED, 2, 1)
+    assert [it.verdict for it in closing.reports()] == ["incomplete", "balanced"]
+    assert closing.due() == []
+
+
+def test_what_upstream_has_forgotten_can_never_be_complete(worked: Office) -> None:
+    closing = Closing(open_books(worked))
+    worked.at("2026-11-25T20:00:00Z")
+    closing.close()
+    close = closing.row()
+    assert (close.state, close.next_attempt_at) == (State.FAILED, None)
+    assert close.reason == (
+        "It cannot become complete any more: upstream has forgotten all meetings created on 2026-10-30 to 2026-11-01. Upstream "
+        "may still say the daily usage of 2026-10-31 to 2026-11-01. It can be invoiced with an override."
+    )
+    assert closing.due() == []
+    worked.collect(WORKED)
+    closing.pass_time(hours=2)
+    (due,) = closing.work()
+    assert due.kind == "restate", "what can still be had makes another report"
+    assert [it.version for it in closing.reports()] == [1, 2]
+    assert closing.row().state == State.FAILED
+    assert closing.invoices() == []
+    draft = closing.books.draft(override="agreed with Ada")
+    assert (closing.close().state, closing.row().invoice_ids) == (State.CLOSED, [draft.id])
+
+
+def test_a_day_that_expires_while_it_is_waited_for(worked: Office) -> None:
+    worked.change(cross_check=False)
+    closing = Closing(open_books(worked))
+    assert closing.close().state == State.WAITING
+    assert "daily usage of 2026-10-31 to 2026-11-01 cannot be relied on" in closing.row().reason
+    worked.at("2027-02-01T20:00:00Z")
+    closing.work()
+    assert closing.rows()[-1].state == State.FAILED
+    assert [it.version for it in closing.reports()[:2]] == [1, 2]
+    assert b'"project_status":"expired"' in closing.reports()[1].body
+
+
+def test_what_may_not_be_invoiced_is_closed_all_the_same(worked_with: Callable[..., Office]) -> None:
+    office = worked_with([ADDED])
+    office.collect(WORKED)
+    closing = Closing(open_books(office))
+    close = closing.close()
+    report = closing.reports()[0]
+    assert (close.state, report.verdict, closing.invoices()) == (State.CLOSED, "unexplained", [])
+    doubtful = f"This may be invoiced only with an override: {report.id} of project 100 is unexplained."
+    assert close.reason == f"It is reconciled, but not invoiced. {doubtful}"
+    closing.pass_time(days=1)
+    office.change(tolerance=Tolerance(minutes=100_000_000))
+    assert len(closing.work()) == 1
+    assert (closing.row().state, closing.row().reason) == (State.CLOSED, "It is reconciled and invoiced.")
+    assert len(closing.invoices()) == 1
+
+
+def test_or_a_person_gives_an_override(worked_with: Callable[..., Office]) -> None:
+    office = worked_with([ADDED])
+    office.collect(WORKED)
+    closing = Closing(open_books(office))
+    closing.close()
+    draft = closing.books.draft(override="agreed with Ada")
+    closing.pass_time(days=1)
+    closing.work()
+    assert (closing.row().invoice_ids, closing.row().next_attempt_at) == ([draft.id], None)
+
+
+def test_a_project_of_nobody_is_only_reconciled(closing: Closing) -> None:
+    closing.books.own(None)
+    close = closing.close()
+    assert (close.state, close.invoice_ids) == (State.CLOSED, [])
+    assert close.reason == "It is reconciled. The project belongs to no customer, so nothing is invoiced."
+
+
+def test_two_customers_of_one_project(closing: Closing) -> None:
+    closing.books.rule(("1_MX4xMDB-worked-B", closing.books.bob))
+    close = closing.close()
+    assert close.state == State.CLOSED, close.reason
+    assert {it.customer_id for it in closing.invoices()} == {closing.books.ada, closing.books.bob}
+    assert sorted(close.invoice_ids) == sorted(it.id for it in closing.invoices())
+
+
+def test_one_customer_is_refused_and_the_other_invoiced(closing: Closing) -> None:
+    books = closing.books
+    books.rule(("1_MX4xMDB-worked-B", books.bob))
+    with transaction(books.engine) as session:
+        customers.update(session, books.bob, expected_version=None, actor="cli", now=books.now, currency="JPY")
+    close = closing.close()
+    assert (close.state, [it.customer_id for it in closing.invoices()]) == (State.WAITING, [books.ada])
+    assert "The rate card is in EUR, but the customer is invoiced in JPY" in close.reason
+    assert close.invoice_ids == [closing.invoices()[0].id]
+
+
+def test_a_customer_is_invoiced_once_all_its_projects_are_reconciled(closing: Closing) -> None:
+    books = closing.books
+    closing.add("200")
+    books.own(books.ada, "200")
+    close = closing.close()
+    assert (close.state, closing.invoices()) == (State.WAITING, [])
+    assert close.reason == "There is no report of exactly 2026-10-31 to 2026-11-01 for project 200: reconcile it first."
+    assert closing.close("200").reason.startswith("It is not complete: the daily usage of 2026-10-31 to 2026-11-01 cannot")
+    assert "of project 200 is incomplete" in closing.close().reason
+    closing.use("200")
+    assert closing.close("200").state == State.CLOSED
+    (invoice,) = closing.invoices()
+    assert {it["project_id"] for it in whole(invoice)["lines"]} == {"100", "200"}
+    (due,) = closing.due()
+    assert due.project_id == "100", "it need not wait until tomorrow"
+    closing.work()
+    assert {(it.state, *it.invoice_ids) for it in closing.rows()} == {(State.CLOSED, invoice.id)}
+    assert closing.due() == []
+
+
+def test_one_bad_project_holds_up_no_other(closing: Closing) -> None:
+    for project_id in ("200", "300", "400"):
+        closing.add(project_id)
+    closing.broken["200"] = lambda: Unavailable("The credentials were encrypted with another key.")
+    closing.broken["300"] = Defect
+    closing.use("400")
+    with transaction(closing.books.engine) as session:
+        for project_id in ("200", "300", "400", "100"):
+            closes.add(session, project_id, PERIOD, closing.books.now, is_cycle=True)
+    assert len(closing.work()) == 4
+    assert {it.project_id: (it.state, it.reason.split(".")[0]) for it in closing.rows()} == {
+        "100": (State.CLOSED, "It is reconciled and invoiced"),
+        "200": (State.WAITING, "The credentials were encrypted with another key"),
+        "300": (State.WAITING, "It failed inside, and the log says how"),
+        "400": (State.CLOSED, "It is reconciled"),
+    }
+    assert closing.due() == []
+    closing.pass_time(days=1)
+    assert [it.project_id for it in closing.work()] == ["200", "300"]
+    closing.broken.clear()
+    closing.use("200")
+    closing.use("300")
+    closing.pass_time(days=1)
+    closing.work()
+    assert {it.state for it in closing.rows()} == {State.CLOSED}
+
+
+def test_nobody_closes_an_unknown_project(closing: Closing) -> None:
+    with pytest.raises(NotFound):
+        closing.close("404")
+    assert closing.rows() == []
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_killed_after_any_transaction_it_ends_the_same(closing: Closing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run gets one transaction further than the one before, and the last one to its end: all that they leave is what one
+    would have left."""
+    closing.books.rule(("1_MX4xMDB-worked-B", closing.books.bob))
+    survived, left = [0], [0]
+
+    @contextmanager
+    def deadly(engine: Engine, **options: Any) -> Iterator[Session]:
+        with transaction(engine, **options) as session:
+            yield session
+            if not left[0]:
+                session.rollback()
+                raise Killed  # before its commit: whatever it did is gone
+        left[0] -= 1
+
+    for module in ("close", "reconcile"):
+        monkeypatch.setattr(f"app.flows.{module}.transaction", deadly)
+    while True:
+        left[0] = survived[0]
+        try:
+            closing.close()
+            break
+        except Killed:
+            survived[0] += 1
+    assert survived[0] > 7
+    close = closing.row()
+    assert (close.state, len(close.invoice_ids), len(closing.reports()), len(closing.invoices())) == (State.CLOSED, 2, 1, 2)
+    assert closing.told() == ["reconciliation.completed", "invoice.drafted", "invoice.drafted"]
+    assert closing.due() == []
+
+
+def test_two_at_once_are_one(closing: Closing) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: closing.close(), range(4)))
+    assert {it.id for it in done} == {closing.row().id}
+    assert (closing.row().attempts, len(closing.reports()), len(closing.invoices())) == (4, 1, 1)
