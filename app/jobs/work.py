@@ -10,15 +10,15 @@ from sqlmodel import Session
 
 from app.auth import Scope
 from app.db import transaction
-from app.flows import deliver
+from app.flows import close, deliver
 from app.flows.collect import CollectionResult, collect
 from app.flows.reconcile import reconcile
 from app.jobs.run import Run
 from app.service import Service
-from app.store import jobs
+from app.store import closes, jobs
 from app.store.tables import Job
 from app.store.webhooks import JOB as DELIVERY
-from billing.period import AlignedPeriod, resolve
+from billing.period import AlignedPeriod, BillingPeriod, resolve
 from billing.report import instant
 
 COLLECTION = "collection"
@@ -66,6 +66,12 @@ def enqueue_reconciliation(
     return _enqueue(session, RECONCILIATION, arguments, now)
 
 
+def enqueue_close(session: Session, project_id: str, period: BillingPeriod, now: datetime, *, actor: str) -> Job:
+    """Let a period be closed, whoever asks for it; see `enqueue_collection`. Raises NotFound for an unknown project."""
+    closes.add(session, project_id, period, now, is_cycle=False)
+    return close.DueClose(close.CLOSE, project_id, period).queue(session, now, actor=actor)
+
+
 def run_collection(service: Service, arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Collect a project's period."""
     return _told(_collect(service, arguments, run))
@@ -77,6 +83,19 @@ def run_reconciliation(service: Service, arguments: Mapping[str, Any], run: Run)
     project, aligned = service.project(arguments["project_id"]), resolve(arguments["period"])
     report = reconcile(service.engine, project, aligned, clock=service.clock)
     return {"report_id": report.id, **told}
+
+
+def run_close(service: Service, arguments: Mapping[str, Any], _: Run) -> dict[str, Any]:
+    """Attempt to close a project's period, or let its invoices follow what has changed of it since it was closed."""
+    done = close.close(
+        service.engine,
+        service.project,
+        arguments["project_id"],
+        resolve(arguments["period"]).period,
+        clock=service.clock,
+        actor=arguments.get("actor", close.UNATTENDED),
+    )
+    return {"close_id": done.id, **done.model_dump(include={"state", "reason", "report_id", "invoice_ids"})}
 
 
 def run_delivery(service: Service, arguments: Mapping[str, Any], _: Run) -> dict[str, Any]:
@@ -93,6 +112,11 @@ def run_delivery(service: Service, arguments: Mapping[str, Any], _: Run) -> dict
     return {"next_attempt": following and instant(following)}
 
 
+def queue_closes(service: Service) -> None:
+    """Queue what is due to be closed."""
+    close.tick(service.engine, service.clock.now())
+
+
 def tidy_webhooks(service: Service) -> None:
     """See to it that no delivery is forgotten, and that those of long ago are."""
     with transaction(service.engine) as session:
@@ -102,11 +126,16 @@ def tidy_webhooks(service: Service) -> None:
 KINDS: Mapping[str, Kind] = {
     COLLECTION: Kind(run_collection, Scope.COLLECT),
     RECONCILIATION: Kind(run_reconciliation, Scope.RECONCILE),
+    close.CLOSE: Kind(run_close, Scope.INVOICE),
+    close.RESTATE: Kind(run_close, Scope.INVOICE),
     DELIVERY: Kind(run_delivery, Scope.ADMIN, DELIVERIES),
 }
 """Every kind of job by its name."""
 
-SCHEDULES: Mapping[str, Schedule] = {"webhooks": Schedule(EVERY_MINUTE, tidy_webhooks)}
+SCHEDULES: Mapping[str, Schedule] = {
+    "closes": Schedule(EVERY_MINUTE, queue_closes),
+    "webhooks": Schedule(EVERY_MINUTE, tidy_webhooks),
+}
 """Everything that happens by itself, by its name."""
 
 
