@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import logs
 from app.api import problems
-from app.cli import keys, periods, projects, rates, reports, run, sandbox, secrets
+from app.cli import keys, periods, projects, rates, reports, run, sandbox, secrets, webhooks
 from app.cli.output import AT_EXIT
 from app.errors import ReckonerError
 from app.insights.errors import InsightsError
@@ -26,6 +26,7 @@ for module in (run, sandbox, periods, reports, secrets):
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(rates.app, name="rates")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """`reckoner projects`: which projects are reconciled, and on what terms."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.api import problems
 from app.api import projects as api
@@ -15,6 +15,8 @@ from app.errors import InvalidRequest
 from app.flows.projects import import_projects
 from app.store import projects
 from billing.model import Basis
+
+Model = TypeVar("Model", bound=BaseModel)
 
 app = typer.Typer(no_args_is_help=True, help="The projects that are reconciled.")
 
@@ -45,7 +47,8 @@ def add(
         credentials = {"kind": "vonage", "application_id": application_id, "private_key": read(private_key_file)}
     else:
         credentials = {"kind": "opentok", "secret": _secret(secret_file, "Project secret")}
-    new = _checked(
+    new = checked(
+        api.NewProject,
         project_id=project_id,
         name=name or project_id,
         credentials=credentials,
@@ -105,10 +108,10 @@ def import_account(
         write_table(("project", "what became of it"), [*added, *result.skipped.items()])
 
 
-def _checked(**given: Any) -> api.NewProject:
+def checked(model: type[Model], **given: Any) -> Model:
     """What REST would take, and no more: the two fill one database. Raises InvalidRequest, which names each wrong field."""
     try:
-        return api.NewProject.model_validate(given)
+        return model.model_validate(given)
     except ValidationError as error:
         refused = RequestValidationError([{**it, "loc": ("body", *it["loc"])} for it in error.errors()])
         fields = problems.problem(refused, "").errors

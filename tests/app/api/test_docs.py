@@ -35,7 +35,7 @@ def test_every_json_block_is_recorded() -> None:
 
 def test_every_address_is_there_and_every_address_is_told(client: TestClient) -> None:
     there = {f"{method.upper()} {path}" for path, operations in client.app.openapi()["paths"].items() for method in operations}
-    told = set(re.findall(r"`((?:GET|POST|PUT|PATCH) /[^`?]*)`", GUIDE))
+    told = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`?]*)`", GUIDE))
     assert told <= there
     left_out = {
         "GET /v1/projects",
