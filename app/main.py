@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from app import auth, logs
 from app.api import (
     audit_log,
+    closes,
     collections,
     customers,
     development,
@@ -97,6 +98,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         customers,
         ownership,
         invoices,
+        closes,
         audit_log,
         webhook_endpoints,
         webhook_deliveries,

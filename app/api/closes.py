@@ -46,7 +46,7 @@ class Close(BaseModel):
     project_id: str
     first_day: Day
     last_day: Day
-    is_cycle: bool = Field(description="Whether it is one of the project's billing cycles, and not a period that somebody chose")
+    is_cycle: bool = Field(description="Whether it is one of the project's billing cycles, not a period that somebody chose")
     state: State
     reason: str
     attempts: int

@@ -26,6 +26,12 @@ class Cycles(NamedTuple):
     last_day: date | None
 
 
+def id_of(project_id: str, period: BillingPeriod) -> str:
+    """The id of the close of a project's period, whether it is there or not."""
+    identity = f"{project_id}\n{period.first_day}\n{period.last_day}"
+    return f"cls_{sha256(identity.encode()).hexdigest()[:24]}"
+
+
 def add(session: Session, project_id: str, period: BillingPeriod, now: datetime, *, is_cycle: bool) -> Close:
     """The close of a project's period, which is new or there already; a period that somebody chose may turn out a cycle.
 
@@ -33,9 +39,8 @@ def add(session: Session, project_id: str, period: BillingPeriod, now: datetime,
     """
     if session.get(ProjectRow, project_id) is None:
         raise NotFound(f"There is no project {project_id}.")
-    identity = f"{project_id}\n{period.first_day}\n{period.last_day}"
     row = Close(
-        id=f"cls_{sha256(identity.encode()).hexdigest()[:24]}",
+        id=id_of(project_id, period),
         project_id=project_id,
         first_day=period.first_day,
         last_day=period.last_day,
