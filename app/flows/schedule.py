@@ -85,7 +85,7 @@ def look(session: Session, project_id: str, now: datetime) -> Job | None:
         if risk is Risk.AT_RISK:
             plans.forget(session, project_id, kind, day)
     waits = [now + PATIENCE] if under_way else [_again_at(asked, it) for it in todo]
-    plan.sqlmodel_update({"look_at": min(next_look(now, back_at), *waits), "looked_at": now, "asked": asked})
+    plan.sqlmodel_update({"look_at": min([next_look(now, back_at), *waits]), "looked_at": now, "asked": asked})
     return job
 
 

@@ -63,7 +63,7 @@ def latest(
     session: Session, project_id: str, kind: Kind, first_day: date, last_day: date, known_at: datetime | None = None
 ) -> dict[date, Observation]:
     """The newest observation of each of these billing days (both inclusive) that has one."""
-    newest = select(ObservationRow.day, func.max(ObservationRow.observed_at).label("at")).where(
+    newest = select(col(ObservationRow.day), func.max(ObservationRow.observed_at).label("at")).where(
         *_of(project_id, kind, first_day, last_day, known_at)
     )
     found = newest.group_by(col(ObservationRow.day)).subquery()
