@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi_offline import FastAPIOffline
 
-from app import auth, logs
+from app import auth, logs, tracing
 from app.api import (
     audit_log,
     closes,
@@ -80,6 +80,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry=tracing.of_requests(tracing.configure(service.engine)),
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = service

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from prometheus_client import start_http_server
 
-from app import logs
+from app import logs, tracing
 from app.cli.output import AsJson, service, write, write_json, write_table
 from app.db import upgrade
 from app.jobs.worker import prepare
@@ -38,12 +39,19 @@ def serve(
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def worker() -> None:
+def worker(
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Tell Prometheus here what this process counts; without, nobody.")
+    ] = None,
+) -> None:
     """Run the jobs without REST, beside as many other processes that do as you like."""
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # in the threads to come too: one without would end the process at once
     opened = service()
     logs.configure(opened.settings.log_format)
+    tracing.configure(opened.engine)
+    if metrics_port:
+        start_http_server(metrics_port, opened.settings.host)
     with jobs_worker(opened):
         write("Reckoner runs the jobs.")
         signal.sigwait(ends)

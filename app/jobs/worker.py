@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
+from app import tracing
 from app.clock import SystemClock
 from app.db import transaction
 from app.errors import Interrupted, Unavailable
@@ -39,7 +40,7 @@ DRAIN = 25.0
 """Seconds that a process which ends gives its running steps."""
 PAUSE = 1.0
 """Seconds to leave the database alone after it failed."""
-MAX_LOSSES = 5
+MAX_LOSSES = 10
 """A job that was lost with its process more often, without a step done between, has likely killed it: it is given up."""
 KEPT = timedelta(days=30)
 """How long jobs are kept after they ended."""
@@ -143,7 +144,7 @@ class Worker:
         """Run a job to its end, or until the process stops or somebody else has it."""
         now = self._service.clock.now
         if job := self._insist(lambda session: jobs.begin(session, job_id, queued, now())):
-            with structlog.contextvars.bound_contextvars(job_id=job_id):
+            with structlog.contextvars.bound_contextvars(job_id=job_id), tracing.span(f"job {job.kind}", job_id=job_id):
                 started = time.perf_counter()
                 attempt = Attempt(job_id, job.attempts)
                 outcome, end = self._outcome(job, attempt)
