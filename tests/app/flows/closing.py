@@ -23,7 +23,7 @@ from billing.facts import DailyUsage, Kind
 from billing.period import BillingPeriod
 from billing.tiers import KNOWN_PLANS
 from tests.app.flows.books import PERIOD, Books
-from tests.app.flows.conftest import VAULT
+from tests.app.flows.conftest import SECRET, VAULT
 
 
 class Defect(Exception):
@@ -46,7 +46,7 @@ class Closing:
     def add(self, project_id: str = "200", **more: Any) -> Project:
         """Another project, without meetings to check by."""
         office = self.books.office
-        credentials = OpenTokCredentials(project_id, "x" * 32)
+        credentials = OpenTokCredentials(project_id, SECRET)
         project = replace(office.project, project_id=project_id, credentials=credentials, cross_check=False, **more)
         with transaction(office.engine) as session:
             self.others[project_id] = projects.create(session, VAULT, project)
