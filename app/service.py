@@ -9,6 +9,7 @@ from app import auth
 from app.clock import Clock
 from app.db import create_engine, transaction
 from app.errors import Interrupted
+from app.flows.deliver import Courier
 from app.insights.client import InsightsClient
 from app.settings import Settings
 from app.store import projects
@@ -49,6 +50,11 @@ class Service:
             limiter=DatabaseLimiter(self.engine, clock=self.clock, sleep=self.rest),
             sleep=self.rest,
         )
+
+    @property
+    def courier(self) -> Courier:
+        """Who delivers webhooks."""
+        return Courier(self.engine, self.vault, self.sender, self.clock, self.settings.public_url or "")
 
     def rest(self, seconds: float) -> None:
         """Wait. Raises Interrupted if the process is to end."""

@@ -78,15 +78,7 @@ def read(service: Service, delivery_id: str) -> Delivery:
 
 def tried(service: Service, delivery: WebhookDelivery) -> Delivery:
     """The JSON of a delivery whose only attempt is made here and now."""
-    deliver.attempt(
-        service.engine,
-        service.vault,
-        service.sender,
-        delivery.id,
-        delivery.turn,
-        clock=service.clock,
-        public_url=service.settings.public_url or "",
-    )
+    service.courier.attempt(delivery.id, delivery.turn)
     return read(service, delivery.id)
 
 

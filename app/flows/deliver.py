@@ -27,10 +27,21 @@ from billing.report import instant
 
 AT_ONCE = 1000
 """Events that are delivered again by one request."""
+IN_ONE_JOB = 100
+"""Attempts that follow the one of a job."""
 KEPT = timedelta(days=90)
 """How long a delivery can be looked at after it was written, and an event be delivered again."""
 OVERDUE = timedelta(minutes=10)
 """A delivery whose job has not run by then has lost it, most likely."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a turn: whether there was an attempt, whether the receiver took it, and when the next one is due."""
+
+    made: bool
+    taken: bool = False
+    following: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -45,32 +56,51 @@ class _Call:
     """None where they cannot be read."""
 
 
-def attempt(
-    engine: Engine,
-    vault: Vault,
-    sender: Sender,
-    delivery_id: str,
-    turn: int,
-    *,
-    clock: Clock,
-    public_url: str,
-    draw: Callable[[], float] = random.random,
-) -> datetime | None:
-    """Make the attempt whose turn it is; when the next one is due, None if there is none. One that comes late, or before its
-    turn where the order counts, does nothing. Raises NotFound."""
-    with transaction(engine) as session:
-        call = _begin(session, vault, delivery_id, turn, clock.now(), public_url)
-    if call is None:
-        return None
+@dataclass(frozen=True)
+class Courier:
+    """Who delivers: with what, by which clock, and with which luck in what is left to chance."""
 
-    if call.secrets is None:
-        answer = Answer(0, error="The secret was encrypted with another RECKONER_SECRET_KEY: rotate it.")
-    else:
-        headers = signing.headers(call.secrets, call.event_id, clock.now(), call.body)
-        answer = sender.post(call.url, headers, call.body)
+    engine: Engine
+    vault: Vault
+    sender: Sender
+    clock: Clock
+    public_url: str
+    draw: Callable[[], float] = random.random
 
-    with transaction(engine) as session:
-        return _end(session, delivery_id, turn, call.number, answer, clock.now(), draw())
+    def attempt(self, delivery_id: str, turn: int) -> Outcome:
+        """Make the attempt whose turn it is. One that comes late, or before its turn where the order counts, does nothing.
+
+        Raises NotFound.
+        """
+        # Should the machine go down with what is written here, the attempt is made again all the same.
+        with transaction(self.engine, durable=False) as session:
+            call = _begin(session, self.vault, delivery_id, turn, self.clock.now(), self.public_url)
+        if call is None:
+            return Outcome(made=False)
+
+        if call.secrets is None:
+            answer = Answer(0, error="The secret was encrypted with another RECKONER_SECRET_KEY: rotate it.")
+        else:
+            headers = signing.headers(call.secrets, call.event_id, self.clock.now(), call.body)
+            answer = self.sender.post(call.url, headers, call.body)
+
+        with transaction(self.engine) as session:
+            following = _end(session, delivery_id, turn, call.number, answer, self.clock.now(), self.draw())
+        return Outcome(made=True, taken=answer.is_success, following=following)
+
+    def round(self, delivery_id: str, turn: int, stopping: Callable[[], bool]) -> Outcome:
+        """Make an attempt, and as long as the endpoint takes what it is sent, those that are due there as well: from one job to
+        the next takes longer than from one attempt to the next. Their own jobs find nothing to do. Raises NotFound."""
+        first = outcome = self.attempt(delivery_id, turn)
+        for _ in range(IN_ONE_JOB):
+            if stopping() or (outcome.made and not outcome.taken):
+                break
+            with transaction(self.engine, read_only=True) as session:
+                following = webhooks.next_due(session, delivery_id, self.clock.now())
+            if following is None:
+                break
+            outcome = self.attempt(following.id, following.turn)
+        return first
 
 
 def _begin(session: Session, vault: Vault, delivery_id: str, turn: int, now: datetime, public_url: str) -> _Call | None:

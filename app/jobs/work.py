@@ -99,17 +99,9 @@ def run_close(service: Service, arguments: Mapping[str, Any], _: Run) -> dict[st
 
 
 def run_delivery(service: Service, arguments: Mapping[str, Any], _: Run) -> dict[str, Any]:
-    """Make an attempt to deliver a webhook."""
-    following = deliver.attempt(
-        service.engine,
-        service.vault,
-        service.sender,
-        arguments["delivery_id"],
-        arguments["turn"],
-        clock=service.clock,
-        public_url=service.settings.public_url or "",
-    )
-    return {"next_attempt": following and instant(following)}
+    """Make an attempt to deliver a webhook, and what is due at its endpoint besides."""
+    outcome = service.courier.round(arguments["delivery_id"], arguments["turn"], service.stopping.is_set)
+    return {"next_attempt": outcome.following and instant(outcome.following)}
 
 
 def queue_closes(service: Service) -> None:

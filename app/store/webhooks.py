@@ -157,13 +157,13 @@ def wants(endpoint: WebhookEndpoint, event: WebhookEvent) -> bool:
 def deliver(
     session: Session, endpoint: WebhookEndpoint, event_seq: int, now: datetime, *, queue: bool = True
 ) -> WebhookDelivery:
-    """A new delivery of an event, with the job of its first attempt, unless the caller makes that himself."""
+    """A new delivery of an event, with the job of its first attempt; unless the caller makes that himself, within a minute."""
     delivery = WebhookDelivery(
         id=f"dlv_{uuid4().hex[:24]}",
         endpoint_id=endpoint.id,
         event_seq=event_seq,
         state=State.PENDING,
-        next_at=now,
+        next_at=now if queue else now + timedelta(minutes=1),
         created_at=now,
         changed_at=now,
     )
@@ -273,6 +273,14 @@ def of_subject(session: Session, endpoint: WebhookEndpoint, subject: str) -> Web
     """The first pending delivery about a subject: the one whose turn it is where the order counts."""
     statement = select(WebhookDelivery).join(WebhookEvent).where(WebhookDelivery.endpoint_id == endpoint.id)
     statement = statement.where(WebhookDelivery.state == State.PENDING, WebhookEvent.subject == subject)
+    return session.exec(statement.order_by(col(WebhookDelivery.event_seq)).limit(1)).first()
+
+
+def next_due(session: Session, delivery_id: str, now: datetime) -> WebhookDelivery | None:
+    """What is due at the endpoint of a delivery, the first that happened first."""
+    endpoint_id = select(WebhookDelivery.endpoint_id).where(WebhookDelivery.id == delivery_id).scalar_subquery()
+    statement = select(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id)
+    statement = statement.where(WebhookDelivery.state == State.PENDING, col(WebhookDelivery.next_at) <= now)
     return session.exec(statement.order_by(col(WebhookDelivery.event_seq)).limit(1)).first()
 
 

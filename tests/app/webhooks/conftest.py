@@ -11,7 +11,7 @@ from sqlmodel import col, select
 
 from app.auth import Vault
 from app.db import transaction
-from app.flows import deliver
+from app.flows.deliver import Courier, Outcome
 from app.store import webhooks
 from app.store.tables import Job
 from app.store.webhook_tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent
@@ -72,17 +72,12 @@ class Office:
         with transaction(self.engine) as session:
             emit(session, kind, project_id=said.get("project_id"), subject=subject, data=said, now=self.clock.at)
 
-    def attempt(self, delivery_id: str, turn: int, draw: float = 0.0) -> datetime | None:
-        return deliver.attempt(
-            self.engine,
-            self.vault,
-            self.wire,
-            delivery_id,
-            turn,
-            clock=self.clock,
-            public_url="https://reckoner.example",
-            draw=lambda: draw,
-        )
+    @property
+    def courier(self) -> Courier:
+        return Courier(self.engine, self.vault, self.wire, self.clock, "https://reckoner.example", draw=lambda: 0.0)
+
+    def attempt(self, delivery_id: str, turn: int) -> Outcome:
+        return self.courier.attempt(delivery_id, turn)
 
     def jobs(self) -> list[Job]:
         """The jobs that are queued, the next one first."""

@@ -344,6 +344,26 @@ def test_an_attempt_that_is_made_twice_at_once_goes_on_once(office: Office) -> N
     assert len(office.wire.sent) == 2
 
 
+def test_one_job_makes_what_is_due_at_its_endpoint_as_long_as_it_is_taken(office: Office) -> None:
+    office.endpoint()
+    for number in range(5):
+        office.tell(f"dsc_{number}", discrepancy_id=f"dsc_{number}")
+    first, *others = office.jobs()
+    office.wire.answers = [OK, OK, BAD, OK]
+    assert office.courier.round(**first.arguments, stopping=lambda: False).taken
+    assert office.states() == ["delivered", "delivered", "pending", "pending", "pending"]
+    assert len(office.wire.sent) == 3, "it is left alone after the first that it did not take"
+    second = others[0]
+    assert not office.courier.round(**second.arguments, stopping=lambda: True).made
+    assert len(office.wire.sent) == 3, "a process that ends makes no more"
+    office.courier.round(**second.arguments, stopping=lambda: False)
+    assert office.states() == ["delivered", "delivered", "pending", "delivered", "delivered"]
+    assert len(office.wire.sent) == 5
+    office.days(1)
+    assert office.states() == ["delivered"] * 5
+    assert len(office.wire.sent) == 6
+
+
 def test_a_delivery_that_lost_its_job_gets_another(office: Office) -> None:
     office.endpoint()
     office.tell()
@@ -400,7 +420,7 @@ def test_a_test_is_one_attempt_whatever_the_endpoint_chose_and_changes_nothing(o
         office.wire.answers = [answer]
         with transaction(office.engine) as session:
             made = deliver.send_test(session, endpoint_id, now=office.clock.at)
-        assert office.attempt(made.id, made.turn) is None
+        assert office.attempt(made.id, made.turn).following is None
         with transaction(office.engine, read_only=True) as session:
             assert webhooks.delivery(session, made.id)[1].state == state
     assert json.loads(office.wire.sent[0][2])["type"] == "endpoint.test"
