@@ -5,6 +5,7 @@ all from one run, so that the ids in them belong together.
 """
 
 import json
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -75,7 +76,17 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     change = {"status": "acknowledged", "note": "One room for the whole team.", "assignee": "Ada"}
     say("change_discrepancy", "PATCH", f"/v1/discrepancies/{found['id']}", change)
     say("get_discrepancy", "GET", f"/v1/discrepancies/{found['id']}")
+    _close(say, client)
     return say.examples
+
+
+def _close(say: Recorder, client: httpx.Client) -> None:
+    """The worked period closed by hand, once its job has ended."""
+    job = say("create_close", "POST", "/v1/closes", {"project_id": "100", "period": PERIOD})
+    while client.get(f"/v1/jobs/{job['id']}").json()["state"] in ("queued", "running"):
+        time.sleep(0.1)
+    close = say("list_closes", "GET", "/v1/closes?state=closed")["items"][0]
+    say("get_close", "GET", f"/v1/closes/{close['id']}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ NEEDED = {
     "collect": "create_collection",
     "reconcile": "create_reconciliation change_discrepancy",
     "invoice": "create_invoice redraft_invoice approve_invoice finalize_invoice void_invoice create_credit_note "
-    "restate_invoice",
+    "restate_invoice create_close",
 }
 """By scope, every operation that needs more than `read`."""
 WRITING = ("POST", "PUT", "PATCH")
@@ -112,7 +112,7 @@ def test_unknown_ids_are_404(client: TestClient) -> None:
             body = bodies.get(operation["operationId"], {"version": 1})
             is_problem(client.request(method, path, params=query, json=body if method in WRITING else None), 404)
     month = {"period": {"month": "2026-10"}}
-    for address in ("/v1/collections", "/v1/reconciliations"):
+    for address in ("/v1/collections", "/v1/reconciliations", "/v1/closes"):
         is_problem(client.post(address, json={"project_id": "404"} | month), 404)
     is_problem(client.post("/v1/invoices", json={"customer_id": "cus_404"} | month), 404)
 
