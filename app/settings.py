@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     open_metrics: bool | None = Field(
         None, description="Whether /metrics answers without an API key; unless set, in development only."
     )
+    collect_automatically: bool = Field(
+        True, description="Whether projects are collected by plan; otherwise only what is asked for is collected."
+    )
     now: AwareDatetime | None = Field(
         None, description="Development only: the clock starts at this instant, with its offset, and ticks from it."
     )

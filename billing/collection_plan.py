@@ -4,7 +4,8 @@ Nothing is remembered but the observations, so a plan that was missed is made ag
 
 - *Meetings* of a billing day are read once the day has ended and upstream's latency is over; again on each following day until
   two complete readings agree; and once more from day 18 on, before they are gone after day 21. Never in maintenance.
-- *Daily usage* is read every day until a reading is final (48 hours after the day ended), then once a week until day 89.
+- *Daily usage* is read every day until a reading is final (48 hours after the day ended), then once a week until day 89: all
+  days in the same night.
 
 "Once a day" is once in each billing day. Days are asked for the oldest first: they are lost first.
 """
@@ -29,7 +30,6 @@ MARGIN = timedelta(minutes=10)
 """A day so close to its end is not begun: it could vanish between two pages."""
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(hours=6)
 """Before what failed is asked for again: twice as long each time."""
-HOUR = timedelta(hours=1)
 
 Agree = Callable[[Observation, Observation], bool]
 """Whether two readings say the same of the meetings created on their day."""
@@ -134,6 +134,10 @@ def due(now: datetime, held: Held, *, cross_check: bool, closed: bool, agree: Ag
     today, reasons = day_of(now), {}
     for day in _retained(now, DAILY_RETENTION, today):
         reasons[Kind.DAILY_USAGE, day] = _usage_is_due(now, today, day, held.get((Kind.DAILY_USAGE, day), ()))
+    if Reason.RECHECK in reasons.values():
+        # All in the same night of the week: on the others, upstream need not answer for three months.
+        others = [what for what, why in reasons.items() if not why and day_of(held[what][-1].observed_at) < today]
+        reasons |= dict.fromkeys(others, Reason.RECHECK)
     if cross_check and not closed:
         for day in _retained(now, MEETING_RETENTION, today):
             reasons[Kind.MEETINGS, day] = _meetings_are_due(now, today, day, held.get((Kind.MEETINGS, day), ()), agree)
@@ -142,13 +146,18 @@ def due(now: datetime, held: Held, *, cross_check: bool, closed: bool, agree: Ag
 
 
 def next_look(now: datetime, back_at: datetime | None = None) -> datetime:
-    """The next instant at which more can be due than at `now`, or at risk, or lost, by the passing of time alone.
+    """The next instant at which to look again: by then at most five minutes have passed since more came to be due than at `now`
+    by the passing of time alone.
 
-    All limits are a number of days after a midnight; where the clocks have changed since, an hour beside one. `back_at` is when
-    a maintenance under way ends.
+    A look follows each midnight, when upstream's latency is over, so that a night is one job. Limits are so many times 24 hours
+    after a midnight: where the clocks have changed since, that is an hour beside one. After 80 and 90 days nobody minds.
+    `back_at` is when a maintenance under way ends.
     """
-    midnights = [day_start(day_of(now)), day_start(next_day(day_of(now)))]
-    looks = [at + later for at in midnights for later in (-HOUR, timedelta(0), MEETING_LATENCY, HOUR)]
+    days = [day_of(now) + timedelta(days=ahead) for ahead in (0, 1)]
+    limits = [
+        day_start(day - after) + after for day in days for after in (timedelta(0), FINAL_AFTER, LAST_READING, MEETING_RETENTION)
+    ]
+    looks = [limit + MEETING_LATENCY for limit in limits]
     return min(at for at in [*looks, *([back_at] if back_at else [])] if at > now)
 
 

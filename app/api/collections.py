@@ -13,6 +13,7 @@ from app.db import transaction
 from app.flows.coverage import coverage
 from app.jobs.work import enqueue_collection
 from app.store import projects
+from billing.collection_plan import Risk
 from billing.facts import Kind
 from billing.period import AlignedPeriod
 
@@ -27,13 +28,19 @@ class NewCollection(Strict):
 
 
 class CoverageRow(BaseModel):
-    """One source of one billing day. `gaps` says in words what may be wanting."""
+    """One source of one billing day. `gaps` says in words what may be wanting.
+
+    `risk` is `at_risk` where upstream will soon forget the day, at `gone_at`, and it was not read as it ought to be (meetings
+    completely, daily usage when it was final), and `lost` from then on.
+    """
 
     day: Day
     source: Kind
     status: str
     observed_at: Instant | None
     gaps: Sequence[str]
+    risk: Risk | None
+    gone_at: Instant | None
 
 
 class Coverage(BaseModel):

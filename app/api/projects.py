@@ -31,7 +31,7 @@ from app.flows.projects import import_projects
 from app.insights import client
 from app.service import Service
 from app.settings import HttpUrl
-from app.store import ownership, projects, rate_cards
+from app.store import ownership, plans, projects, rate_cards
 from billing.minutes import format_minutes, parse_minutes
 from billing.model import Basis, Tolerance
 from billing.tiers import KNOWN_PLANS, TierPlan
@@ -108,6 +108,9 @@ class Terms(Strict):
     customer_id: Annotated[str, Field(pattern=OUR_ID)] | None = Field(
         None, description="Who is invoiced for it; of a shared project, for what no other customer's session used"
     )
+    collect_automatically: bool = Field(
+        True, strict=True, description="Whether it is collected by plan. False for a project that upstream knows no longer"
+    )
 
 
 class NewProject(Terms):
@@ -149,6 +152,7 @@ class Project(BaseModel):
     tolerance: ToleranceTerms
     rate_card_id: str | None
     customer_id: str | None
+    collect_automatically: bool
     created_at: Instant
 
     @classmethod
@@ -170,6 +174,7 @@ class Project(BaseModel):
             ),
             rate_card_id=project.rate_card_id,
             customer_id=project.customer_id,
+            collect_automatically=project.collect_automatically,
             created_at=project.created_at,
         )
 
@@ -231,7 +236,9 @@ def get_project(service: Reads, project_id: InPath) -> Project:
 def change_project(service: Administers, actor: Actor, project_id: InPath, change: ProjectChange) -> Project:
     """Change some fields. Reports that exist stay as they are; the next one follows the new terms."""
     with transaction(service.engine) as session:
+        before = projects.get(session, service.vault, project_id)
         project = projects.update(session, service.vault, project_id, **_changes(change, project_id))
+        plans.follow(session, before, project, service.clock.now())
         return Project.of(_assigned(session, service, project, change, actor))
 
 

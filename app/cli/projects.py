@@ -38,6 +38,7 @@ def add(
     cycle_anchor_day: Annotated[int, typer.Option(min=1, max=31, help="The day on which billing cycles start.")] = 1,
     insights_url: Annotated[str | None, typer.Option(help="Upstream's GraphQL address, if not the default.")] = None,
     rate_card: Annotated[str | None, typer.Option(help="The rate card that its reports are priced by.")] = None,
+    collect_automatically: Annotated[bool, typer.Option(help="Whether it is collected by plan.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Add a project. No secret is ever taken from the command line itself, which other users of the machine can read."""
@@ -57,6 +58,7 @@ def add(
         cross_check=cross_check,
         cycle_anchor_day=cycle_anchor_day,
         rate_card_id=rate_card,
+        collect_automatically=collect_automatically,
         **({"tier_plan": tier} if tier else {}),
     )
     opened = service()

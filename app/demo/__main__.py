@@ -101,6 +101,7 @@ def _start(programs: Programs, folder: Path, month: Month, key: str) -> tuple[Pr
         {
             "INSIGHTS_URL": f"{upstream}/graphql",
             "ACCOUNTS_URL": f"{upstream}/v2/project",
+            "COLLECT_AUTOMATICALLY": "false",
             "SECRET_KEY": secrets.token_urlsafe(32),
             "BOOTSTRAP_KEY": key,
             "NOW": now,

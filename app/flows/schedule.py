@@ -20,7 +20,21 @@ from app.store.payloads import decode_meetings
 from app.store.plan_tables import CollectionPlan
 from app.store.tables import Job, ProjectRow
 from app.webhooks.events import EventType, emit
-from billing.collection_plan import Agree, Due, Gap, Held, Risk, again_at, due, gaps, gone_at, held, next_look, same_meetings
+from billing.collection_plan import (
+    SHORTEST_PAUSE,
+    Agree,
+    Due,
+    Gap,
+    Held,
+    Risk,
+    again_at,
+    due,
+    gaps,
+    gone_at,
+    held,
+    next_look,
+    same_meetings,
+)
 from billing.coverage import DAILY_RETENTION, MEETING_RETENTION
 from billing.facts import Kind, MeetingDay, Observation
 from billing.period import day_of, day_start
@@ -31,6 +45,9 @@ JOB = "collection"
 PATIENCE = timedelta(minutes=5)
 """When to look again at a project whose last job is not done."""
 
+MOST_AGREEMENTS = 100_000
+_AGREEMENTS: dict[tuple[str, str, date], bool] = {}
+"""Whether two payloads agree on a day, which never changes: a room that is used every day would be compared at each look."""
 _log = structlog.get_logger()
 
 
@@ -70,7 +87,7 @@ def look(session: Session, project_id: str, now: datetime) -> Job | None:
 
     todo = due(now, known, cross_check=project.cross_check, closed=back_at is not None, agree=_agree(session))
     asked = _still_asked(plan, todo, closed=back_at is not None)
-    ready = [it for it in todo if not under_way and _again_at(asked, it) <= now]
+    ready = [] if under_way else _ready(todo, asked, now)
     first = {(it.kind, it.day) for it in ready if _name(it) not in asked}
     wanting = gaps(now, known, cross_check=project.cross_check, since=plan.looked_at)
 
@@ -105,7 +122,14 @@ def _agree(session: Session) -> Agree:
         return decode_meetings(observations.payload(session, of.sha256))
 
     def agree(one: Observation, other: Observation) -> bool:
-        return one.sha256 == other.sha256 or same_meetings(one.day, told(one), told(other))
+        if one.sha256 == other.sha256:
+            return True
+        pair = (one.sha256, other.sha256, one.day)
+        if pair not in _AGREEMENTS:
+            if len(_AGREEMENTS) >= MOST_AGREEMENTS:
+                _AGREEMENTS.clear()
+            _AGREEMENTS[pair] = same_meetings(one.day, told(one), told(other))
+        return _AGREEMENTS[pair]
 
     return agree
 
@@ -118,6 +142,14 @@ def _still_asked(plan: CollectionPlan, todo: list[Due], *, closed: bool) -> dict
     """What was asked for and is still due; in maintenance, of the meetings too."""
     names = {_name(it) for it in todo}
     return {name: it for name, it in plan.asked.items() if name in names or (closed and name.startswith(Kind.MEETINGS))}
+
+
+def _ready(todo: list[Due], asked: Mapping[str, Any], now: datetime) -> list[Due]:
+    """What to ask for now: if there is anything, all that was not asked for just now, so that what fails together stays so."""
+    if not any(_again_at(asked, it) <= now for it in todo):
+        return []
+    just_now = (now - SHORTEST_PAUSE).isoformat()
+    return [it for it in todo if _name(it) not in asked or asked[_name(it)][1] <= just_now]
 
 
 def _again_at(asked: Mapping[str, Any], it: Due) -> datetime:

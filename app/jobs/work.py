@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from app.auth import Scope
 from app.db import transaction
-from app.flows import close, deliver
+from app.flows import close, deliver, schedule
 from app.flows.collect import CollectionResult, collect
 from app.flows.reconcile import reconcile
 from app.jobs.run import Run
@@ -21,7 +21,7 @@ from app.store.webhooks import JOB as DELIVERY
 from billing.period import AlignedPeriod, BillingPeriod, resolve
 from billing.report import instant
 
-COLLECTION = "collection"
+COLLECTION = schedule.JOB
 RECONCILIATION = "reconciliation"
 
 WORK = "work"
@@ -73,7 +73,7 @@ def enqueue_close(session: Session, project_id: str, period: BillingPeriod, now:
 
 
 def run_collection(service: Service, arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Collect a project's period."""
+    """Collect a project's period, or the days that its plan chose."""
     return _told(_collect(service, arguments, run))
 
 
@@ -104,9 +104,16 @@ def run_delivery(service: Service, arguments: Mapping[str, Any], _: Run) -> dict
     return {"next_attempt": outcome.following and instant(outcome.following)}
 
 
+def queue_collections(service: Service) -> None:
+    """Queue what is due to be collected by plan."""
+    if service.settings.collect_automatically:
+        schedule.tick(service.engine, service.clock.now())
+
+
 def queue_closes(service: Service) -> None:
-    """Queue what is due to be closed."""
-    close.tick(service.engine, service.clock.now())
+    """Queue what is due to be closed, of projects that are collected by plan."""
+    if service.settings.collect_automatically:
+        close.tick(service.engine, service.clock.now())
 
 
 def tidy_webhooks(service: Service) -> None:
@@ -125,6 +132,7 @@ KINDS: Mapping[str, Kind] = {
 """Every kind of job by its name."""
 
 SCHEDULES: Mapping[str, Schedule] = {
+    "collections": Schedule(EVERY_MINUTE, queue_collections),
     "closes": Schedule(EVERY_MINUTE, queue_closes),
     "webhooks": Schedule(EVERY_MINUTE, tidy_webhooks),
 }
@@ -147,11 +155,11 @@ def _enqueue(session: Session, kind: str, arguments: dict[str, Any], now: dateti
 
 
 def _collect(service: Service, arguments: Mapping[str, Any], run: Run) -> CollectionResult:
-    project, period = service.project(arguments["project_id"]), resolve(arguments["period"]).period
+    by_plan = "period" not in arguments
     return collect(
         service.engine,
-        project,
-        period,
+        service.project(arguments["project_id"]),
+        schedule.wanted(arguments) if by_plan else resolve(arguments["period"]).period,
         client_factory=service.insights,
         clock=service.clock,
         progress=run.progress,

@@ -8,6 +8,7 @@ from sqlmodel import Session, col, or_, select
 
 from app.store.jobs import UNFINISHED
 from app.store.plan_tables import CollectionGap, CollectionPlan
+from app.store.projects import Project
 from app.store.tables import Job, ProjectRow, add_missing
 from billing.collection_plan import Gap, Risk
 from billing.facts import Kind
@@ -28,11 +29,19 @@ def look(session: Session, project_id: str, now: datetime) -> tuple[ProjectRow, 
     return (project, plan) if plan.look_at <= now and project.collect_automatically else None
 
 
-def restart(session: Session, project_id: str, now: datetime, *, afresh: bool) -> None:
-    """Look at a project at once, whatever it failed at before; `afresh`, what was lost until now is not told."""
-    add_missing(session, CollectionPlan(project_id=project_id, look_at=now, looked_at=now))
-    changes = {"look_at": now, "asked": {}} | ({"looked_at": now} if afresh else {})
-    session.connection().execute(update(CollectionPlan).where(col(CollectionPlan.project_id) == project_id).values(**changes))
+def follow(session: Session, before: Project, project: Project, now: datetime) -> None:
+    """A project was changed: where that may help, look at it at once, whatever it failed at before.
+
+    What was lost while nothing was to be collected of it is not told.
+    """
+    planned = (project.collect_automatically, project.cross_check)
+    begins = planned > (before.collect_automatically, before.cross_check)
+    if not begins and (project.credentials, project.insights_url) == (before.credentials, before.insights_url):
+        return
+    add_missing(session, CollectionPlan(project_id=project.project_id, look_at=now, looked_at=now))
+    changes = {"look_at": now, "asked": {}} | ({"looked_at": now} if begins else {})
+    this = col(CollectionPlan.project_id) == project.project_id
+    session.connection().execute(update(CollectionPlan).where(this).values(**changes))
 
 
 def is_unfinished(session: Session, key: str) -> bool:

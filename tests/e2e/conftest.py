@@ -92,6 +92,7 @@ def installed(folder: Path) -> Iterator[Installation]:
             "RECKONER_SECRET_KEY": "2b7e151628aed2a6abf7158809cf4f3c",
             "RECKONER_LOG_FORMAT": "json",
             "RECKONER_NOW": NOW,
+            "RECKONER_COLLECT_AUTOMATICALLY": "false",
         }
         with started(folder, environment, "serve", "--port", "0") as url:
             yield Installation(folder, environment, sandbox, url)

@@ -4,9 +4,8 @@ Everything runs in process: upstream is the sandbox without sockets, and a job i
 still while somebody works and jumps to when there is more to do.
 """
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -47,7 +46,7 @@ DOWNTIMES = (
     (pacific(2026, 6, 5, 12), pacific(2026, 6, 30, 12)),
     (pacific(2026, 10, 30, 12), pacific(2026, 11, 2, 12)),  # the clocks go back
 )
-WRONG = (pacific(2026, 8, 1, 9), pacific(2026, 8, 27, 9))
+WRONG = (pacific(2026, 8, 1, 9), pacific(2026, 8, 6, 9))
 """From when Beta is there, with a wrong secret, until it is mended."""
 
 
@@ -72,9 +71,7 @@ def dataset() -> dict[str, Any]:
     sessions: dict[str, dict[str, Any]] = {}
 
     def call(room: str, start: datetime, minutes: int, people: int) -> None:
-        session = sessions.setdefault(
-            room, {"project_id": ACME, "session_id": room, "media_mode": "routed", "connections": []}
-        )
+        session = sessions.setdefault(room, {"project_id": ACME, "session_id": room, "media_mode": "routed", "connections": []})
         during = {"created_at": text(start), "destroyed_at": text(start + minutes * MINUTE)}
         for _ in range(people):
             name = f"{room}-{len(session['connections'])}"
@@ -114,7 +111,7 @@ RESTATED = (
     (date(2026, 9, 1), 7, pacific(2026, 11, 15, 3)),
 )
 """Days to which upstream adds so many minutes of tier 1-2 at an instant."""
-DROPPED = date(2026, 7, 14)
+DROPPED = date(2026, 7, 15)
 
 
 def secret(project_id: str) -> str:
@@ -169,8 +166,8 @@ class Year:
     def mend(self, project_id: str) -> None:
         """Give a project its right secret."""
         with transaction(self.engine) as session:
-            projects.update(session, VAULT, project_id, credentials=OpenTokCredentials(project_id, secret(project_id)))
-            plans.restart(session, project_id, self.clock.now(), afresh=False)
+            before, right = projects.get(session, VAULT, project_id), OpenTokCredentials(project_id, secret(project_id))
+            plans.follow(session, before, projects.update(session, VAULT, project_id, credentials=right), self.clock.now())
 
     def live_until(self, end: datetime) -> None:
         """Tick whenever a project is to be looked at, but for the times when nothing runs."""
@@ -233,4 +230,4 @@ class Year:
         with transaction(self.engine, read_only=True) as session:
             look_at = session.exec(select(func.min(CollectionPlan.look_at))).one()
         again = [end for _, end in DOWNTIMES if end > now and not is_up(now)]
-        return max(min([*again, look_at] if not again else again), now + MINUTE)
+        return max(min(again, default=look_at), now + MINUTE)

@@ -61,6 +61,7 @@ def test_a_new_project_has_the_defaults_of_the_contract(client: TestClient, new_
         "tolerance": {"minutes": "0.010000", "relative": "0.000001"},
         "rate_card_id": None,
         "customer_id": None,
+        "collect_automatically": True,
     }
     assert client.get(response.headers["location"]).json() == response.json()
 
