@@ -12,7 +12,7 @@ RUN python -m venv --without-pip /opt/reckoner \
     && pip --python /opt/reckoner/bin/python install --no-cache-dir --no-index --find-links /wheels ".[otel]"
 
 FROM python:3.12.11-slim-bookworm
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/reckoner reckoner
+RUN useradd --uid 10001 --create-home --home-dir /var/lib/reckoner reckoner
 COPY --from=build /opt/reckoner /opt/reckoner
 ENV PATH=/opt/reckoner/bin:$PATH PYTHONDONTWRITEBYTECODE=1 \
     RECKONER_ENVIRONMENT=production RECKONER_HOST=0.0.0.0 RECKONER_PORT=8000 RECKONER_LOG_FORMAT=json

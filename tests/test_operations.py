@@ -1,0 +1,128 @@
+"""What operators are handed is true: metrics exist, alarms say what to do, and the containers keep their promises."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.main import create_app
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "operations.md").read_text()
+RULES = [rule for group in yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+DASHBOARD = json.loads((ROOT / "deploy" / "grafana.json").read_text())
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+
+@pytest.fixture
+def told(sqlite_url: str) -> dict[str, set[str]]:
+    """Every metric that the service tells, also those without samples as yet, with the labels that it was seen with."""
+    text = TestClient(create_app(Settings(database_url=sqlite_url, _env_file=None), worker=False)).get("/metrics").text
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))
+        found |= {family.name + suffix: set[str]() for suffix in suffixes}
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+def named(expression: str) -> set[str]:
+    """The metrics of ours that an expression in Prometheus' language reads."""
+    return set(re.findall(r"\b(?:reckoner|process)_[a-z_]+", expression))
+
+
+def test_every_metric_of_an_alarm_and_of_the_dashboard_exists(told: dict[str, set[str]]) -> None:
+    expressions = [rule["expr"] for rule in RULES] + [target["expr"] for panel in PANELS for target in panel["targets"]]
+    assert len(expressions) > 40
+    for expression in expressions:
+        assert named(expression) <= told.keys(), expression
+        assert named(expression) or "up{" in expression
+
+
+def test_every_metric_is_in_the_guide_and_no_other(told: dict[str, set[str]]) -> None:
+    documented = set(re.findall(r"^\| `(reckoner_\w+)", GUIDE, re.MULTILINE))
+    families = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in told if name.startswith("reckoner_")}
+    assert documented == families
+
+
+def test_every_metric_that_is_ours_is_on_the_dashboard_or_in_an_alarm(told: dict[str, set[str]]) -> None:
+    shown = "".join(rule["expr"] for rule in RULES) + json.dumps(PANELS)
+    ours = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in told if name.startswith("reckoner_")}
+    assert {name for name in ours if name not in shown} == {"reckoner_build_info", "reckoner_projects"}
+
+
+def test_every_alarm_has_its_section_with_what_to_do() -> None:
+    sections = dict(re.findall(r"^### (Reckoner\w+)\n(.*?)(?=^##|\Z)", GUIDE, re.MULTILINE | re.DOTALL))
+    assert list(sections) == [rule["alert"] for rule in RULES]
+    for name, text in sections.items():
+        assert "**Do:** " in text, name
+    assert all(rule["labels"]["severity"] in ("critical", "warning") and rule["annotations"]["summary"] for rule in RULES)
+
+
+def test_the_dashboard_can_be_laid_out() -> None:
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(ids)) == len(ids)
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]]
+    assert len(set(places)) == len(places)
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in DASHBOARD["panels"])
+
+
+def services(*names: str) -> dict[str, Any]:
+    return {name: it for name, it in COMPOSE["services"].items() if name in names}
+
+
+def test_one_process_for_rest_and_two_for_the_jobs_after_the_migration() -> None:
+    ours = services("api", "worker")
+    assert ours["api"]["command"] == ["reckoner", "serve", "--no-jobs"]
+    assert ours["worker"]["command"][:2] == ["reckoner", "worker"]
+    assert ours["worker"]["deploy"] == {"replicas": 2}
+    for service in ours.values():
+        assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert COMPOSE["services"]["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
+
+
+def test_the_containers_write_nowhere_and_may_do_nothing_special() -> None:
+    for service in services("api", "worker", "migrate").values():
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    assert all("@sha256:" in image or re.search(r":\d+\.\d+", image) for image in [COMPOSE["services"]["database"]["image"]])
+
+
+def test_no_secret_stands_in_the_compose_file() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert set(service["secrets"]) <= COMPOSE["secrets"].keys(), name
+        assert not [key for key in service["environment"] if re.search("KEY|PASSWORD$|DATABASE_URL", key)]
+    wanted = {f"RECKONER_{field}".upper() for field in Settings.model_fields}
+    handed = {name.upper() for name in COMPOSE["secrets"] if name.startswith("reckoner_")}
+    environment = {
+        key for service in COMPOSE["services"].values() for key in service["environment"] if key.startswith("RECKONER_")
+    }
+    assert handed | environment <= wanted
+    assert "secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases[0])
+    last = lines[[number for number, line in enumerate(lines) if line.startswith("FROM ")][-1] :]
+    assert "USER 10001" in last
+    assert not [line for line in last[last.index("USER 10001") :] if line.startswith(("RUN", "COPY", "ADD"))]
+    assert any(line.startswith("HEALTHCHECK ") for line in last)
+    copied = {line.split()[1] for line in lines if line.startswith("COPY ") and "--from" not in line}
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert {
+        part for line in lines if line.startswith("COPY ") and "--from" not in line for part in line.split()[1:-1]
+    } == let_in
+    assert copied <= let_in
+    assert all((ROOT / it).exists() for it in let_in)
