@@ -19,7 +19,6 @@ from app.main import jobs_worker
 from app.service import Service
 from app.settings import Settings
 from app.store import webhooks
-from app.store.tables import Job
 from app.store.webhook_tables import WebhookDelivery
 from app.webhooks.events import DEFINITIONS, EventType, emit
 from app.webhooks.signing import new_secret
@@ -89,9 +88,9 @@ def _jobs(service: Service, url: str, *, endpoints: int) -> None:
     with jobs_worker(service):
         left = 1
         while left:
-            time.sleep(0.05)
+            time.sleep(0.02)
             with transaction(service.engine, read_only=True) as session:
-                left = session.exec(select(func.count()).select_from(Job).where(Job.state != "succeeded")).one()
+                left = session.exec(select(func.count()).where(WebhookDelivery.state == "pending")).one()
         _only(started)
 
 

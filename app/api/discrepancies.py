@@ -88,7 +88,7 @@ class Change(Changes):
 
 
 def _fields(row: Stored) -> dict[str, Any]:
-    return {**row.finding, **row.model_dump(exclude={"finding"})}
+    return {**row.finding, **row.model_dump(exclude={"finding", "amount"})}  # the report's text of money
 
 
 @router.get("", summary="List discrepancies", responses=READS)

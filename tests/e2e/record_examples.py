@@ -14,6 +14,7 @@ import httpx
 
 from app.api.openapi import EXAMPLES
 from billing.ratecard_file import dump, load_text, parse
+from tests.app.webhooks.receiver import Receiver, answering, receiving
 from tests.e2e.conftest import DATASET, NOW, PERIOD, installed
 
 LIST_PRICES = Path(__file__).parents[2] / "docs" / "examples" / "list-prices.yaml"
@@ -32,7 +33,7 @@ class Recorder:
         example = self.examples.setdefault(operation, {"answers": {}})
         if body is not None:
             example["request"] = body
-        if response.headers["content-type"] == "application/json":
+        if response.headers.get("content-type") == "application/json":
             example["answers"][str(response.status_code)] = response.json()
         return response.json() if example["answers"] else response.text
 
@@ -77,6 +78,8 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     say("change_discrepancy", "PATCH", f"/v1/discrepancies/{found['id']}", change)
     say("get_discrepancy", "GET", f"/v1/discrepancies/{found['id']}")
     _close(say, client)
+    with receiving(answering(204)) as receiver:
+        _webhooks(say, client, receiver)
     return say.examples
 
 
@@ -87,6 +90,27 @@ def _close(say: Recorder, client: httpx.Client) -> None:
         time.sleep(0.1)
     close = say("list_closes", "GET", "/v1/closes?state=closed")["items"][0]
     say("get_close", "GET", f"/v1/closes/{close['id']}")
+
+
+def _webhooks(say: Recorder, client: httpx.Client, receiver: Receiver) -> None:
+    """An endpoint, which is a receiver here, from its beginning to its end."""
+    new = {"url": "https://erp.example.com/reckoner", "types": ["report.restated", "invoice.finalized"]}
+    path = f"/v1/webhook-endpoints/{say('create_webhook_endpoint', 'POST', '/v1/webhook-endpoints', new)['id']}"
+    say("change_webhook_endpoint", "PATCH", path, {"version": 1, "types": ["reconciliation.completed"], "ordered": True})
+    say("list_webhook_endpoints", "GET", "/v1/webhook-endpoints")
+    say("get_webhook_endpoint", "GET", path)
+    assert client.patch(path, json={"version": 2, "url": receiver.url}).is_success
+    say("try_webhook_endpoint", "POST", f"{path}/test", {})
+    say("rotate_webhook_secret", "POST", f"{path}/rotate-secret", {})
+    wanted = {"project_id": "100", "period": {"first_day": "2026-11-01", "last_day": "2026-11-01"}}
+    assert client.post("/v1/reconciliations", json=wanted, headers={"Prefer": "wait=60"}).status_code == 201
+    while len(client.get("/v1/webhook-deliveries?state=delivered").json()["items"]) < 2:
+        time.sleep(0.1)
+    delivery = say("list_webhook_deliveries", "GET", "/v1/webhook-deliveries?type=reconciliation.completed")["items"][0]
+    say("get_webhook_delivery", "GET", f"/v1/webhook-deliveries/{delivery['id']}")
+    say("redeliver_webhook", "POST", f"/v1/webhook-deliveries/{delivery['id']}/redeliver", {})
+    say("redeliver_webhooks_since", "POST", f"{path}/redeliver", {"since": "2026-11-05T00:00:00Z"})
+    say("delete_webhook_endpoint", "DELETE", path)
 
 
 if __name__ == "__main__":
