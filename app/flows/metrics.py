@@ -29,7 +29,7 @@ from billing.collection_plan import Risk
 from billing.coverage import MEETING_RETENTION
 from billing.facts import Kind
 from billing.model import Verdict
-from billing.period import day_of, day_start, next_day
+from billing.period import day_of, next_day
 
 RECENT = timedelta(days=7)
 """How long after it was lost a day counts as lost, and how long after it failed a job as failed."""
@@ -69,20 +69,19 @@ def _age(session: Session, statement: Executable, now: datetime) -> list[tuple[f
 
 def _days(session: Session, now: datetime) -> Iterator[Metric]:
     rows: list[Sequence[Any]] = [(kind, risk, 0) for kind in _SOURCES for risk in Risk]
+    first, today = next_day(day_of(now - MEETING_RETENTION)), day_of(now)
+    days = (today - first).days
     for kind in _SOURCES:
-        told = Counter[str]()
-        day, today = day_of(now - MEETING_RETENTION), day_of(now)
-        while day < today:
-            told += _held(session, kind, day)
-            day = next_day(day)
-        rows += [(kind, state, told[state]) for state in ("collected", "wanting")]
+        found = _held(session, kind, first, today)
+        rows.append((kind, "collected", sum(held * projects for held, projects in found)))
+        rows.append((kind, "wanting", sum((days - held) * projects for held, projects in found)))
     gaps = select(col(CollectionGap.kind), col(CollectionGap.state), func.count()).where(
         col(CollectionGap.gone_at) >= now - RECENT
     )
     rows += _rows(session, gaps.group_by(col(CollectionGap.kind), col(CollectionGap.state)))
     yield _gauge(
         "days",
-        "Days of the projects that are collected by plan: of the last 21 that ended, collected and wanting; of those that "
+        "Days of the projects that are collected by plan: collected and wanting of the 20 or 21 last ones; of those that "
         "upstream forgets, at_risk, and lost within 7 days.",
         rows,
         *("source", "state"),
@@ -91,22 +90,23 @@ def _days(session: Session, now: datetime) -> Iterator[Metric]:
     yield _gauge("plan_lag_seconds", "How long the project waits to be planned that waits longest.", behind)
 
 
-def _held(session: Session, kind: Kind, day: date) -> Counter[str]:
-    """How many projects have a complete observation of a day, and how many ought to have one and have none.
+def _held(session: Session, kind: Kind, first: date, end: date) -> Sequence[Sequence[Any]]:
+    """Of how many days there is a complete observation, with the number of projects of which that is so.
 
-    One probe of an index for each project: observations are too many to be counted.
+    It is asked of each project, through an index: the observations of all are too many to be read.
     """
-    held = exists().where(
-        col(ObservationRow.project_id) == col(ProjectRow.project_id),
-        col(ObservationRow.kind) == kind,
-        col(ObservationRow.day) == day,
-        col(ObservationRow.complete),
+    held = (
+        select(func.count(col(ObservationRow.day).distinct()))
+        .where(col(ObservationRow.project_id) == ProjectRow.project_id, col(ObservationRow.kind) == kind)
+        .where(col(ObservationRow.day) >= first, col(ObservationRow.day) < end, col(ObservationRow.complete))
+        .scalar_subquery()
+        .label("held")
     )
-    wanted = [col(ProjectRow.collect_automatically), col(ProjectRow.created_at) < day_start(next_day(day))]
+    each = select(held).select_from(ProjectRow).where(col(ProjectRow.collect_automatically))
     if kind is Kind.MEETINGS:
-        wanted.append(col(ProjectRow.cross_check))
-    found = _rows(session, select(held, func.count()).select_from(ProjectRow).where(*wanted).group_by(held))
-    return Counter({"collected" if has else "wanting": count for has, count in found})
+        each = each.where(col(ProjectRow.cross_check))
+    of_each = each.subquery()
+    return _rows(session, select(of_each.c.held, func.count()).group_by(of_each.c.held))
 
 
 def _findings(session: Session, now: datetime) -> Iterator[Metric]:

@@ -51,6 +51,9 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *(("keys", name) for name in ("create", "list", "revoke")),
         *(("projects", name) for name in ("add", "list", "import")),
         *(("report", name) for name in ("show", "export", "verify")),
+        ("rotate-secrets",),
+        ("webhooks",),
+        *(("webhooks", name) for name in ("add", "list", "redeliver", "test")),
         ("rates",),
         *(("rates", name) for name in ("publish", "list", "show", "assign", "diff")),
     }

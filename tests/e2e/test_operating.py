@@ -1,0 +1,47 @@
+"""What an operator does: change the key of the stored secrets, and watch a worker."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Installation, started
+
+OLD = "2b7e151628aed2a6abf7158809cf4f3c"
+NEW = "8809cf4f3c2b7e151628aed2a6abf715"
+
+
+@pytest.fixture
+def local(installation: Installation, dataset: dict, database_url: str, tmp_path: Path) -> Installation:
+    """An installation of its own before the same sandbox, with a project."""
+    here = replace(
+        installation, folder=tmp_path, environment=installation.environment | {"RECKONER_DATABASE_URL": database_url}
+    )
+    secret = dataset["projects"][0]["secret"]
+    assert here.run("projects", "add", "100", "--name", "Worked", "--secret-file", "-", stdin=secret).returncode == 0
+    return here
+
+
+def test_the_key_is_changed_step_by_step_as_the_guide_says(local: Installation) -> None:
+    collect = ("collect", "100", "2026-10-31..2026-10-31")
+    assert local.run(*collect, RECKONER_SECRET_KEY=NEW).returncode == 1, "the old one is needed still"
+    both = {"RECKONER_SECRET_KEY": NEW, "RECKONER_OLD_SECRET_KEY": OLD}
+    assert local.run(*collect, **both).returncode == 0
+    done = local.run("rotate-secrets", **both)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the credentials of 1 projects" in done.stdout
+    assert local.run(*collect, RECKONER_SECRET_KEY=NEW).returncode == 0
+    refused = local.run(*collect)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert "another RECKONER_SECRET_KEY" in refused.stderr
+
+
+def test_a_worker_tells_what_it_counts(local: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with started(local.folder, local.environment, "worker", "--metrics-port", str(port)):
+        told = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    assert "reckoner_upstream_requests_total" in told
+    assert "reckoner_projects" not in told
