@@ -1,6 +1,6 @@
 """What this process counts about itself: requests that it answers, and requests that it makes to upstream.
 
-All else that `/metrics` tells is read from the database (`app.flows.metrics`), where every process of an installation writes it.
+All else that `/metrics` tells is read from the database (`app.flows.metrics`), where every process of an installation writes.
 No label holds what a caller or upstream may choose freely, so their number is bounded.
 """
 

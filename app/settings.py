@@ -1,4 +1,4 @@
-"""The settings: the environment, prefix RECKONER_, then `.env` in the working directory, files of secrets, and the defaults below.
+"""The settings: the environment, prefix RECKONER_, then `.env` in the working directory, files of secrets, and the defaults.
 
 docs/settings.md explains each to the operator; a test fails when one is missing there.
 """
