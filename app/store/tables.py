@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, Text, UniqueConstraint, literal, text
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, Text, UniqueConstraint, literal, text, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel
 
@@ -55,7 +55,7 @@ class ProjectRow(SQLModel, table=True):
     tolerance_relative: Decimal = Field(sa_type=ExactDecimal)
     rate_card_id: str | None = None
     customer_id: str | None = Field(default=None, foreign_key="customers.id", index=True)
-    collect_automatically: bool = True
+    collect_automatically: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     created_at: datetime = Field(sa_type=Instant)
 
 

@@ -31,7 +31,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_the_settings_are_those_of_the_contract() -> None:
     names = "database_url insights_url accounts_url secret_key bootstrap_key environment host port log_format now"
-    more = "old_secret_key public_url open_metrics"
+    more = "old_secret_key public_url open_metrics collect_automatically"
     assert sorted(Settings.model_fields) == sorted([*names.split(), *more.split()])
     assert all(row.description for row in Settings().describe())
 
