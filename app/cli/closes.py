@@ -38,8 +38,7 @@ def close_periods(
     if project and period:
         wanted = [(project, parse_period(period).period)]
     else:
-        with transaction(opened.engine) as session:
-            found = [(it.project_id, it.period) for it in due_closes(session, opened.clock.now())]
+        found = [(it.project_id, it.period) for it in due_closes(opened.engine, opened.clock.now())]
         wanted = [it for it in found if project in (None, it[0])]
     closed = [_close(opened, *it) for it in wanted]
     done = [it for it, _ in closed]

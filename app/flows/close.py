@@ -4,10 +4,10 @@ An attempt is several transactions, and may be killed between any two of them: e
 A report is made only where something is new since the last, an invoice drafted only where the period never had one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -22,6 +22,7 @@ from app.flows.reconcile import reconcile
 from app.flows.restate import follow, has_changed
 from app.store import closes, invoices, jobs, ownership, reports
 from app.store.close_tables import Close
+from app.store.closes import Cycles
 from app.store.projects import Project
 from app.store.tables import Job, Report
 from billing.closing import RETRY, Outcome, Settled, State, conclude, due, final_at, first_day, has_aged, ready_at
@@ -39,7 +40,10 @@ LOOK = timedelta(hours=1)
 """How often a period that is closed is looked at for what has changed."""
 MARGIN = timedelta(minutes=10)
 """An answer of upstream may be stored so long after it was given."""
+CHUNK = 50
+"""Periods of one transaction."""
 
+Item = TypeVar("Item")
 FindProject = Callable[[str], Project]
 """From a project's id to the project with its credentials. Raises NotFound or Unavailable."""
 
@@ -54,12 +58,16 @@ class DueClose:
     project_id: str
     period: BillingPeriod
 
+    @property
+    def key(self) -> str:
+        """What its job is for."""
+        return f"{self.kind} {self.project_id} {self.period.first_day}..{self.period.last_day}"
+
     def queue(self, session: Session, now: datetime, **more: str) -> Job:
         """Its job: the one that is unfinished already, else a new one, which knows `more`."""
         days = {"first_day": str(self.period.first_day), "last_day": str(self.period.last_day)}
-        key = f"{self.kind} {self.project_id} {self.period.first_day}..{self.period.last_day}"
         arguments = {"project_id": self.project_id, "period": days, **more}
-        return jobs.add(session, self.kind, key, arguments, now, project_id=self.project_id)
+        return jobs.add(session, self.kind, self.key, arguments, now, project_id=self.project_id)
 
 
 @dataclass(frozen=True)
@@ -72,20 +80,34 @@ class _Done:
 
 
 def tick(engine: Engine, now: datetime) -> list[Job]:
-    """Queue what is due to be closed of the projects that run unattended."""
-    with transaction(engine) as session:
-        return [it.queue(session, now) for it in due_closes(session, now)]
+    """Queue what is due to be closed of the projects that run unattended, and is not queued yet; the jobs that are new."""
+    due_now = due_closes(engine, now)
+    with transaction(engine, read_only=True) as session:
+        under_way = closes.under_way(session, (CLOSE, RESTATE))
+    queued = list[Job]()
+    for some in _chunks([it for it in due_now if it.key not in under_way]):
+        with transaction(engine) as session:
+            queued += [it.queue(session, now) for it in some]
+    return queued
 
 
-def due_closes(session: Session, now: datetime) -> list[DueClose]:
+def due_closes(engine: Engine, now: datetime) -> list[DueClose]:
     """What is to be closed at `now`, the oldest period first: cycles that are ready, attempts to be made again, and closed
     periods of which something has changed. Asked again before that is done, the answer is the same."""
-    for it in closes.cycles(session):
-        since = first_day(it.created_at, it.anchor_day) if it.last_day is None else next_day(it.last_day)
-        for period in due(now, it.anchor_day, since):
-            closes.add(session, it.project_id, period, now, is_cycle=True)
-    found = [DueClose(CLOSE, it.project_id, _period(it)) for it in closes.awaited(session, now)]
-    return found + [DueClose(RESTATE, it.project_id, _period(it)) for it in _changed(session, now)]
+    with transaction(engine, read_only=True) as session:
+        cycles = list(closes.cycles(session))
+    ready = [(it.project_id, period) for it in cycles for period in due(now, it.anchor_day, _since(it))]
+    for some in _chunks(ready):
+        with transaction(engine) as session:
+            for project_id, period in some:
+                closes.add(session, project_id, period, now, is_cycle=True)
+    with transaction(engine, read_only=True) as session:
+        found = [DueClose(CLOSE, it.project_id, _period(it)) for it in closes.awaited(session, now)]
+    return found + [DueClose(RESTATE, it.project_id, _period(it)) for it in _changed(engine, now)]
+
+
+def _since(it: Cycles) -> date:
+    return first_day(it.created_at, it.anchor_day) if it.last_day is None else next_day(it.last_day)
 
 
 def close(
@@ -196,13 +218,28 @@ def _put_down(engine: Engine, close_id: str, done: _Done, began_at: datetime) ->
         )
 
 
-def _changed(session: Session, now: datetime) -> Iterator[Close]:
+def _changed(engine: Engine, now: datetime) -> list[Close]:
     """The closed periods whose newest report their close has not seen, or of which upstream has said something else since."""
-    for it in closes.done(session, day_of(now - DAILY_RETENTION), now - LOOK - MARGIN):
-        if closes.newest_report(session, it) != it.report_id or (closes.has_news(session, it) and _differs(session, it)):
-            yield it
-        else:
-            it.seen_until = now - MARGIN
+    found = list[Close]()
+    with transaction(engine, read_only=True) as session:
+        waiting = closes.done(session, day_of(now - DAILY_RETENTION), now - LOOK - MARGIN)
+    for some in _chunks(waiting):
+        with transaction(engine, read_only=True) as session:
+            found += (changed := [it for it in some if _has_changed(session, it)])
+        with transaction(engine, durable=False) as session:
+            closes.seen(session, [it.id for it in some if it not in changed], now - MARGIN)
+    return found
+
+
+def _has_changed(session: Session, it: Close) -> bool:
+    if closes.newest_report(session, it) != it.report_id:
+        return True
+    return closes.has_news(session, it) and _differs(session, it)
+
+
+def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """A few at a time: at the turn of a month thousands are due, and SQLite has one writer."""
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
 
 
 def _differs(session: Session, it: Close) -> bool:

@@ -10,8 +10,9 @@ from sqlmodel import Session, col, select
 
 from app.errors import NotFound
 from app.store.close_tables import Close
+from app.store.jobs import UNFINISHED
 from app.store.paging import Page, page
-from app.store.tables import ObservationRow, ProjectRow, Report, add_missing
+from app.store.tables import Job, ObservationRow, ProjectRow, Report, add_missing
 from billing.closing import Outcome, State
 from billing.facts import Kind
 from billing.period import BillingPeriod
@@ -147,6 +148,16 @@ def done(session: Session, since: date, unseen_since: datetime) -> Sequence[Clos
         col(Close.seen_until) <= unseen_since,
     )
     return session.exec(select(Close).where(*wanted).order_by(col(Close.last_day), col(Close.id))).all()
+
+
+def seen(session: Session, close_ids: Collection[str], until: datetime) -> None:
+    """Whatever was observed of these periods until then is in their reports."""
+    session.connection().execute(update(Close).where(col(Close.id).in_(close_ids)).values(seen_until=until))
+
+
+def under_way(session: Session, kinds: Collection[str]) -> set[str]:
+    """What the unfinished jobs of these kinds are for."""
+    return set(session.exec(select(Job.key).where(col(Job.kind).in_(kinds), col(Job.state).in_(UNFINISHED))).all())
 
 
 def has_news(session: Session, close: Close) -> bool:

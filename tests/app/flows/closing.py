@@ -77,8 +77,7 @@ class Closing:
         return close(self.books.engine, self.project, project_id, period, clock=self.books.office.clock)
 
     def due(self) -> list[DueClose]:
-        with transaction(self.books.engine) as session:
-            return due_closes(session, self.books.now)
+        return due_closes(self.books.engine, self.books.now)
 
     def work(self) -> list[DueClose]:
         """One round of the unattended: whatever is due is done, and whoever fails holds up nobody."""

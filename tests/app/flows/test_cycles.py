@@ -53,8 +53,7 @@ def live_through(closing: Closing, closed: list[tuple[str, BillingPeriod]], unti
     while (day := day + timedelta(days=1)) < until:
         books.office.clock.move(day_start(day) + timedelta(hours=12))
         queued = tick(books.engine, books.now)
-        if queued:
-            assert [it.id for it in tick(books.engine, books.now)] == [it.id for it in queued]
+        assert not queued or tick(books.engine, books.now) == []
         for job in queued:
             assert (job.kind, job.state) == (CLOSE, "queued")
             days = (date.fromisoformat(job.arguments["period"][name]) for name in ("first_day", "last_day"))
