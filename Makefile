@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo serve test bench lint
+.PHONY: demo serve test kill bench lint
 
 demo: $(READY)
 	$(BIN)/python -m app.demo
@@ -13,6 +13,10 @@ serve: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# As `make test` does, but a thousand times.
+kill: $(READY)
+	RECKONER_TEST_KILLS=500 $(BIN)/pytest -n 2 tests/e2e/kill
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -19,7 +19,7 @@ STEPS = 10
 
 
 def assert_whole(made: Machine, project_ids: list[str]) -> None:
-    assert made.states() == {"succeeded": len(project_ids)}, made.states()
+    assert made.states() == {"succeeded": len(project_ids)}, made.failures()
     for project_id in project_ids:
         assert made.report_of(project_id) == ([(1, "balanced")], {1}, WHOLE), project_id
 
