@@ -3,7 +3,8 @@
 Nothing is remembered but the observations, so a plan that was missed is made again, whatever happened in between.
 
 - *Meetings* of a billing day are read once the day has ended and upstream's latency is over; again on each following day until
-  two complete readings agree; and once more from day 18 on, before they are gone after day 21. Never in maintenance.
+  two complete readings agree, and in the morning too if a meeting had not ended by then; and once more from day 18 on, before
+  they are gone after day 21. Never in maintenance.
 - *Daily usage* is read every day until a reading is final (48 hours after the day ended), then once a week until day 89: all
   days in the same night.
 
@@ -26,6 +27,8 @@ LAST_READING = timedelta(days=18)
 AT_RISK = timedelta(days=80)
 """Daily usage that was never final is at risk when its day began so long ago."""
 RECHECK = timedelta(days=7)
+MORNING = timedelta(hours=6)
+"""So long after midnight a day is read again of which a meeting still went on in the night."""
 MARGIN = timedelta(minutes=10)
 """A day so close to its end is not begun: it could vanish between two pages."""
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(hours=6)
@@ -155,7 +158,9 @@ def next_look(now: datetime, back_at: datetime | None = None) -> datetime:
     """
     days = [day_of(now) + timedelta(days=ahead) for ahead in (0, 1)]
     limits = [
-        day_start(day - after) + after for day in days for after in (timedelta(0), FINAL_AFTER, LAST_READING, MEETING_RETENTION)
+        day_start(day - after) + after
+        for day in days
+        for after in (timedelta(0), MORNING, FINAL_AFTER, LAST_READING, MEETING_RETENTION)
     ]
     looks = [limit + MEETING_LATENCY for limit in limits]
     return min(at for at in [*looks, *([back_at] if back_at else [])] if at > now)
@@ -226,9 +231,11 @@ def _meetings_are_due(now: datetime, today: date, day: date, readings: Sequence[
     last = readings[-1]
     if last.observed_at < day_start(day) + LAST_READING <= now:
         return Reason.LAST_READING
+    if not last.complete and last.observed_at < day_start(today) + MORNING <= now:
+        return Reason.INCOMPLETE
     if day_of(last.observed_at) == today:
         return None
-    complete = [it for it in readings if it.complete]
     if not last.complete:
         return Reason.INCOMPLETE
+    complete = [it for it in readings if it.complete]
     return None if len(complete) > 1 and agree(*complete[-2:]) else Reason.AGREEMENT

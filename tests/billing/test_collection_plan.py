@@ -79,7 +79,9 @@ def test_meetings_are_read_until_two_readings_agree_and_once_more_at_the_end(now
 
 def test_meetings_that_had_not_ended_are_read_again():
     live = read(MEETINGS, DAY, after(1.1), complete=False)
-    assert reason(MEETINGS, after(1.9), live) is None
+    assert reason(MEETINGS, after(1.24), live) is None
+    assert reason(MEETINGS, after(1.25), live) is Reason.INCOMPLETE
+    assert reason(MEETINGS, after(1.9), live, read(MEETINGS, DAY, after(1.25), complete=False)) is None
     assert reason(MEETINGS, after(2.1), live) is Reason.INCOMPLETE
     assert reason(MEETINGS, after(3.1), live, read(MEETINGS, DAY, after(2.1), "b")) is Reason.AGREEMENT
 

@@ -13,7 +13,7 @@ from sqlalchemy import func
 from sqlmodel import select
 
 from app.db import transaction
-from app.flows.collect import WORKERS, CollectionFailed, CollectionResult, needed_by, plan
+from app.flows.collect import WORKERS, CollectionFailed, CollectionResult, Wanted, collect, needed_by, plan
 from app.insights.calendar import maintenance_until
 from app.insights.errors import InsightsError, InvalidCredentials, InvalidQuery, NeedsAdvancedInsights
 from app.store import observations
@@ -55,6 +55,22 @@ def test_the_worked_period_needs_these_answers_and_no_more(worked: Office) -> No
     assert all(it.complete and not it.reason for it in result.observations)
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert worked.upstream.calls == Counter(projectData=1, sessionSummaries=3, sessions=3)
+
+
+def test_exactly_the_days_that_are_wanted_are_collected(worked: Office) -> None:
+    """The daily usage in one request, of which the days between are not kept; the meetings of their own days alone."""
+    far = date(2026, 9, 1)
+    result = collect(
+        worked.engine,
+        worked.project,
+        Wanted([far, FIRST], [LAST]),
+        client_factory=worked.client,
+        clock=worked.clock,
+        progress=lambda *_: None,
+    )
+    wanted = {(Kind.DAILY_USAGE, far), (Kind.DAILY_USAGE, FIRST), (Kind.MEETINGS, LAST), (Kind.SESSION_DETAIL, LAST)}
+    assert kept(worked) == {(it.kind, it.day) for it in result.observations} == wanted
+    assert worked.upstream.calls == Counter(projectData=1, sessionSummaries=1, sessions=1)
 
 
 def test_what_is_kept_is_what_upstream_said(worked: Office) -> None:
