@@ -380,11 +380,11 @@ def test_what_ended_long_ago_is_forgotten_by_us_and_by_the_engine(engine: Engine
     held = Event()
 
     def holds(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
-        return {"held": held.wait(10)}
+        return {"held": held.wait(60)}
 
     with working(engine, echo, holds=holds) as running:
         wait(engine, old.id, timeout=10)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while engine_rows(engine) != [f"{waiting.id}-1"] and time.monotonic() < until:
             running.tidy()
         assert engine_rows(engine) == [f"{waiting.id}-1"]
