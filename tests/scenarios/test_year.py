@@ -167,7 +167,7 @@ def test_a_project_with_a_wrong_secret_holds_up_no_other_and_catches_up(year: Ye
 
 
 def test_jobs_are_few(year: Year) -> None:
-    """One a night, and a few more after what failed."""
+    """One a night, one more in the morning after a call over midnight, and a few after what failed."""
     jobs = Counter(at.astimezone(PACIFIC).date() for at, job in year.ran if job.project_id == ACME)
     assert len(jobs) >= 365 - 30
-    assert jobs.total() < 1.2 * len(jobs)
+    assert jobs.total() < 1.3 * len(jobs)
