@@ -9,6 +9,7 @@ import pytest
 from app.api.openapi import EXAMPLES
 from app.demo.month import planted_month
 from billing.discrepancy import Code
+from billing.exports import csv, focus
 from billing.minutes import parse_minutes
 from billing.model import Verdict
 
@@ -57,3 +58,15 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 def test_the_readme_shows_what_the_demonstration_plants() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [planted.words for planted in planted_month(1.0).planted if planted.words not in readme] == []
+
+
+def columns(title: str) -> list[str]:
+    """The names in the last table of a chapter of the guide to exports."""
+    chapter = (ROOT / "docs" / "exports.md").read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+    return [row[0] for row in table(chapter, "| column |")]
+
+
+def test_every_column_of_an_export_is_explained_in_its_place() -> None:
+    assert columns("CSV of a report") == list(csv.REPORT_COLUMNS)
+    assert columns("CSV of an invoice") == list(csv.INVOICE_COLUMNS)
+    assert columns("FOCUS") == list(focus.COLUMNS)
