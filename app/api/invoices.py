@@ -56,6 +56,7 @@ InPath = Annotated[str, Path(pattern=OUR_ID, description="The id of an invoice o
 Reason = Annotated[
     str, Field(min_length=1, max_length=1000, pattern=WORDS, examples=["Agreed with the customer on the phone."])
 ]
+RESTATED = "The reports of the period were restated."
 LONGEST_NOTE = 10_000
 """Lines that one credit note may name."""
 STEPS = WRITES | NOT_FOUND | STALE | ETAG
@@ -114,7 +115,7 @@ class Voiding(Step):
 class Restatement(Step):
     """Why what was invoiced is restated."""
 
-    reason: Reason = "The reports of the period were restated."
+    reason: Reason = RESTATED
     override: Override | None = None
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import logs
 from app.api import problems
-from app.cli import keys, periods, projects, rates, reports, run, sandbox
+from app.cli import customers, invoices, keys, periods, projects, rates, reports, run, sandbox
 from app.cli.output import AT_EXIT
 from app.errors import ReckonerError
 from app.insights.errors import InsightsError
@@ -26,6 +26,9 @@ for module in (run, sandbox, periods, reports):
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(rates.app, name="rates")
+app.add_typer(customers.entities_app, name="entities")
+app.add_typer(customers.app, name="customers")
+app.add_typer(invoices.app, name="invoice")
 
 
 def main() -> None:
