@@ -85,7 +85,7 @@ def test_the_console_script_is_installed(local: Installation) -> None:
 
 def test_help_and_wrong_usage(local: Installation) -> None:
     assert "reconcile" in local.run("--help").stdout
-    for wrong in (["period"], ["no-such-command"], ["keys", "create", "x"], ["report", "export", "x", "--format", "pdf"]):
+    for wrong in (["period"], ["no-such-command"], ["keys", "create", "x"], ["report", "export", "x", "--format", "docx"]):
         done = local.run(*wrong)
         assert (done.returncode, done.stdout) == (2, ""), wrong
 
@@ -167,6 +167,16 @@ def test_exports_go_to_a_file_or_to_standard_output(local: Installation, report:
     assert json.loads(local.run("report", "export", report["id"]).stdout) == report
     assert local.run("report", "export", report["id"], "--format", "csv", "--output", "report.csv").returncode == 0
     assert (local.folder / "report.csv").read_bytes().startswith(b"report_id,version,project_id")
+    for form, begins in (("xlsx", b"PK"), ("pdf", b"%PDF-")):
+        assert local.run("report", "export", report["id"], "--format", form, "--output", f"report.{form}").returncode == 0
+        assert (local.folder / f"report.{form}").read_bytes().startswith(begins)
+
+
+def test_usage_without_a_price_has_no_cost_to_export(local: Installation, report: dict) -> None:
+    refused = local.run("report", "export", report["id"], "--format", "focus", "--output", "focus.csv")
+    assert refused.returncode == 1
+    assert "was made without a rate card, so its usage has no cost" in refused.stderr
+    assert not (local.folder / "focus.csv").exists()
 
 
 def test_a_collection_says_what_it_did(local: Installation, report: dict) -> None:
@@ -205,7 +215,7 @@ def test_a_terminal_sees_how_far_it_is_and_a_pipe_sees_nothing_of_it(local: Inst
         (["200", "--name", "x" * 201], "/name"),
         (["200", "--insights-url", "ftp://x"], "/insights_url"),
         (["200", "--tier", "from1To2Publishers"], "/tier_plan"),
-        (["200", "--application-id", "x", "--private-key-file", "-"], "/credentials/vonage/application_id"),
+        (["200", "--application-id", "x", "--private-key-file", "-"], "/credentials/application_id"),
     ],
 )
 def test_a_project_that_rest_would_refuse_is_refused_and_not_kept(
