@@ -53,6 +53,11 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *(("report", name) for name in ("show", "export", "verify")),
         ("rates",),
         *(("rates", name) for name in ("publish", "list", "show", "assign", "diff")),
+        *((name,) for name in ("entities", "customers", "invoice")),
+        *(("entities", name) for name in ("add", "list")),
+        *(("customers", name) for name in ("add", "list", "own")),
+        *(("invoice", name) for name in ("draft", "redraft", "approve", "finalize", "void", "credit", "restate")),
+        *(("invoice", name) for name in ("list", "show", "export")),
     }
 
 
