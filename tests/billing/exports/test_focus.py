@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 
 from billing import notes
 from billing.errors import NoRateCard
@@ -45,11 +45,13 @@ def test_every_sample_holds_to_the_rules(name: str) -> None:
     assert invoice(SAMPLES[name]()) == invoice(SAMPLES[name]())
 
 
+@settings(max_examples=50)
 @given(priced_periods())
 def test_every_invoice_holds_to_the_rules(priced) -> None:
     assert broken(invoiced(priced)) == []
 
 
+@settings(max_examples=50)
 @given(priced_periods())
 def test_an_invoice_and_the_credit_of_all_of_it_come_to_nothing(priced) -> None:
     document = invoiced(priced)
@@ -63,6 +65,7 @@ def test_an_invoice_and_the_credit_of_all_of_it_come_to_nothing(priced) -> None:
         assert sum(Decimal(row[name] or 0) for row in (*charged, *back)) == 0, name
 
 
+@settings(max_examples=50)
 @given(restated_periods(times=2))
 def test_an_invoice_and_its_restatement_come_to_what_is_owed_now(priced) -> None:
     document, now = (invoiced(it) for it in priced)
