@@ -169,6 +169,7 @@ def test_what_is_planted_is_found_by_us_and_by_both_schematrons(spoil, rule):
         pytest.param(other("", "lines", 0, "tax"), "BR-CO-04", id="untaxed line"),
         pytest.param(other("Another", "lines", 0, "tax"), "BR-CO-04", id="unknown rate"),
         pytest.param(other("", "entity", "bank", "iban"), "BR-61", id="bank"),
+        pytest.param(other("Acme\x0b", "lines", 0, "project_name"), "XML", id="control character"),
     ],
 )
 def test_each_field_that_is_wrong_is_named(spoil, rule):
@@ -251,7 +252,7 @@ def test_every_priced_period_and_its_credits_can_be_issued_or_it_is_said_why_not
     found = validate(document)
     if priced.currency.decimals > einvoice.DECIMALS:
         assert found[0].startswith("BR-DEC")
-    elif any(it.tax is None for it in priced.lines) or not priced.taxes:
+    elif any(it.tax is None for it in priced.lines) or (priced.commitment and not priced.commitment_tax) or not priced.taxes:
         assert found[0].startswith(("BR-CO-04", "BR-CO-18"))
     elif not (priced.lines or priced.commitment):
         assert [it.split(":")[0] for it in found] == ["BR-16"]
