@@ -31,7 +31,7 @@ class Recorder:
         example = self.examples.setdefault(operation, {"answers": {}})
         if body is not None:
             example["request"] = body
-        if response.headers["content-type"] == "application/json":
+        if response.headers.get("content-type") == "application/json":
             example["answers"][str(response.status_code)] = response.json()
         return response.json() if example["answers"] else response.text
 
@@ -75,7 +75,54 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     change = {"status": "acknowledged", "note": "One room for the whole team.", "assignee": "Ada"}
     say("change_discrepancy", "PATCH", f"/v1/discrepancies/{found['id']}", change)
     say("get_discrepancy", "GET", f"/v1/discrepancies/{found['id']}")
+    _invoice(say, client, dearer | {"id": published["id"]})
     return say.examples
+
+
+def _invoice(say: Recorder, client: httpx.Client, dearer: dict[str, Any]) -> None:
+    """The customer of the worked period, and its invoice with a note of each kind."""
+    at_home = {"line1": "Torstr. 1", "city": "Berlin", "postal_code": "10119", "country": "DE"}
+    abroad = {"line1": "1 rue de Rivoli", "city": "Paris", "postal_code": "75001", "country": "FR"}
+    entity = say("create_entity", "POST", "/v1/entities", {"name": "Acme GmbH", "prefix": "ACME", "address": at_home})
+    address = f"/v1/entities/{entity['id']}"
+    say("get_entity", "GET", address)
+    say("change_entity", "PATCH", address, {"version": 1, "tax_number": "DE123456788", "timezone": "Europe/Berlin"})
+    say("list_entities", "GET", "/v1/entities")
+    customer = {"name": "Ada SARL", "entity_id": entity["id"], "currency": "USD", "address": abroad, "four_eyes": True}
+    bob = say("create_customer", "POST", "/v1/customers", customer | {"name": "Bob SARL"})
+    ada = say("create_customer", "POST", "/v1/customers", customer | {"rate_card_id": dearer["id"]})
+    address = f"/v1/customers/{ada['id']}"
+    say("get_customer", "GET", address)
+    say("change_customer", "PATCH", address, {"version": 1, "four_eyes": False, "purchase_order": "PO-4711"})
+    say("list_customers", "GET", "/v1/customers")
+
+    session = {"session_id": "1_MX4xMDB-worked-B", "customer_id": bob["id"]}
+    say("add_session_owners", "POST", "/v1/projects/200/session-owners", {"items": [session]})
+    csv = f"session_id,customer_id\n1_MX4xMDB-worked-B,{bob['id']}\n1_MX4xMDB-worked-C,{bob['id']}\n"
+    say("replace_session_owners", "PUT", "/v1/projects/200/session-owners", {"csv": csv})
+    say("list_session_owners", "GET", "/v1/projects/200/session-owners")
+    rules = {"rules": [{"pattern": "1_MX4xMDB-school-*", "customer_id": bob["id"]}]}
+    say("replace_session_rules", "PUT", "/v1/projects/200/session-rules", rules)
+    say("get_session_rules", "GET", "/v1/projects/200/session-rules")
+    say("change_project", "PATCH", "/v1/projects/100", {"rate_card_id": dearer["id"], "customer_id": ada["id"]})
+
+    draft = say("create_invoice", "POST", "/v1/invoices", {"customer_id": ada["id"], "period": PERIOD, "notes": "Thank you."})
+    address = f"/v1/invoices/{draft['id']}"
+    say("redraft_invoice", "POST", f"{address}/redraft", {"version": 1})
+    say("approve_invoice", "POST", f"{address}/approve", {"version": 1})
+    say("finalize_invoice", "POST", f"{address}/finalize", {"version": 2})
+    say("get_invoice", "GET", address)
+    say("export_invoice", "GET", f"{address}/document?format=csv")
+    lines = [{"position": 1, "amount": "0.50"}, {"position": 2}]
+    note = say(
+        "create_credit_note", "POST", f"{address}/credit-notes", {"version": 3, "lines": lines, "reason": "Agreed with Ada."}
+    )
+    void = {"version": 1, "reason": "The wrong lines were credited."}
+    say("void_invoice", "POST", f"/v1/invoices/{note['id']}/void", void)
+    client.post("/v1/rate-cards", json=dearer).raise_for_status()
+    say("restate_invoice", "POST", f"{address}/restate", {"version": 3, "reason": "The price was agreed anew."})
+    say("list_invoices", "GET", "/v1/invoices?status=draft")
+    say("list_audit_log", "GET", f"/v1/audit-log?subject={draft['id']}")
 
 
 if __name__ == "__main__":
