@@ -26,6 +26,8 @@ from app.api import (
     rate_cards,
     reconciliations,
     reports,
+    vendor_invoices,
+    vendor_mappings,
 )
 from app.api.edge import Edge
 from app.db import transaction
@@ -86,6 +88,8 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         customers,
         ownership,
         invoices,
+        vendor_invoices,
+        vendor_mappings,
         audit_log,
     ):
         v1.include_router(resource.router)

@@ -15,6 +15,7 @@ from app.store.paging import Page, page
 from app.store.tables import add_missing
 from app.store.vendor_tables import VendorInvoice, VendorMappingRow
 from app.store.versions import changed
+from billing.report import instant
 from billing.vendor import BilledInvoice, core, digest, parse
 from billing.vendor_mapping import VendorMapping
 
@@ -56,6 +57,22 @@ def get(session: Session, invoice_id: str, *, lock: bool = False) -> VendorInvoi
 def billed(row: VendorInvoice) -> BilledInvoice:
     """What the vendor billed."""
     return parse(msgspec.json.decode(row.body))
+
+
+def document(row: VendorInvoice) -> bytes:
+    """The invoice as it is answered: its own JSON with its name and its match."""
+    said = msgspec.json.decode(row.body, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode(
+        {
+            "id": row.id,
+            **said,
+            "sha256": row.sha256,
+            "created_at": instant(row.created_at),
+            "match": msgspec.Raw(row.match) if row.match else None,
+            "matched_at": row.matched_at and instant(row.matched_at),
+            "unmatched": row.unmatched,
+        }
+    )
 
 
 def keep_match(session: Session, row: VendorInvoice, match: bytes | None, unmatched: str, now: datetime) -> None:
