@@ -19,6 +19,7 @@ from app.store.payloads import content_hash
 from app.store.tables import Report
 from billing import report as made
 from billing.facts import Observation
+from billing.invoiced import after_invoicing, stated
 from billing.minutes import parse_minutes
 from billing.model import Basis, ProjectTerms, Reconciliation, Tolerance
 from billing.period import resolve
@@ -107,4 +108,5 @@ def _made_again(session: Session, content: dict[str, Any], held: Sequence[Observ
     tolerance = Tolerance(parse_minutes(content["tolerance"]["minutes"]), Decimal(content["tolerance"]["relative"]))
     plan = TierPlan.of(content["tier_plan"])
     terms = ProjectTerms(content["project_id"], Basis(content["basis"]), content["cross_check"], plan, tolerance)
-    return balance(resolve(content["period"]["requested"]), terms, gather(session, held, as_of))
+    found = balance(resolve(content["period"]["requested"]), terms, gather(session, held, as_of))
+    return after_invoicing(found, stated(content["discrepancies"], content["project_id"]))
