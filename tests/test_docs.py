@@ -2,11 +2,16 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
+from unittest.mock import patch
 
+import click
 import pytest
+from typer.main import get_command
 
 from app.api.openapi import EXAMPLES
+from app.cli import app
 from app.demo.month import planted_month
 from billing.discrepancy import Code
 from billing.exports import csv, focus
@@ -49,7 +54,26 @@ def test_the_days_add_up_to_the_meeting_level() -> None:
     assert [sum(int(cell[tier]) for cell in cells if len(cell) > tier) for tier in (0, 1)] == [210, 75]
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_command_is_one_that_the_program_takes() -> None:
+    """With these arguments and options: it is read as the program reads it, and not run."""
+    shown = [line for path in DOCUMENTS for line in re.findall(r"^ {4}reckoner (.*)$", path.read_text(), re.MULTILINE)]
+    assert len(shown) > 20
+    for line in shown:
+        command, context = get_command(app), None
+        words = shlex.split(line.partition(" > ")[0], comments=True)
+        while isinstance(command, click.Group):
+            context = click.Context(command, parent=context, info_name=command.name)
+            found = command.get_command(context, words[0])
+            assert found is not None, line
+            command, words = found, words[1:]
+        with patch.object(click.File, "convert", lambda self, value, *_: value):
+            command.make_context(line, words, parent=context)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(path: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)", path.read_text()) if "://" not in link]
     assert [link for link in links if not (path.parent / link).exists()] == []
@@ -70,3 +94,12 @@ def test_every_column_of_an_export_is_explained_in_its_place() -> None:
     assert columns("CSV of a report") == list(csv.REPORT_COLUMNS)
     assert columns("CSV of an invoice") == list(csv.INVOICE_COLUMNS)
     assert columns("FOCUS") == list(focus.COLUMNS)
+
+
+def test_every_term_of_an_e_invoice_that_is_written_is_in_the_guide() -> None:
+    term = re.compile(r"\bB[TG]-\d+")
+    written = {
+        it for name in ("terms", "facturx", "ubl") for it in term.findall((ROOT / f"billing/exports/{name}.py").read_text())
+    }
+    told = {it for row in table((ROOT / "docs" / "e-invoices.md").read_text(), "| term |") for it in term.findall(row[0])}
+    assert told == written

@@ -15,7 +15,7 @@ from typing import Any
 from lxml import etree
 
 from billing.errors import InvalidMoney
-from billing.exports import codes, facturx, terms, ubl
+from billing.exports import codes, facturx, pdf, terms, ubl
 from billing.exports.terms import Breakdown, Invoice, Party
 from billing.money import EXACT, Currency
 
@@ -58,6 +58,8 @@ def _unsayable(document: Json) -> Iterator[str]:
             f"BR-DEC: amounts in {currency.code} have {currency.decimals} decimals, an e-invoice allows {DECIMALS} (/currency)."
             " Take facturx and ubl out of the customer's formats."
         )
+    if "facturx" in document["formats"] and len(document["lines"]) > pdf.MAX_ROWS:
+        yield f"PDF: a Factur-X holds at most {pdf.MAX_ROWS} lines; take ubl in the customer's formats (/lines)."
     rates = {it["name"] for it in document["taxes"]}
     named = {f"/lines/{place}/tax": it["tax"] for place, it in enumerate(document["lines"])}
     named |= {f"/discounts/{place}/tax": it["tax"] for place, it in enumerate(document["discounts"])}

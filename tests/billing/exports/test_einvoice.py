@@ -198,6 +198,12 @@ def test_a_currency_of_three_decimals_is_refused():
     assert found.startswith("BR-DEC: amounts in KWD have 3 decimals, an e-invoice allows 2 (/currency).")
 
 
+def test_what_its_pdf_cannot_hold_is_refused():
+    document = samples.plain()
+    document["lines"] *= pdf.MAX_ROWS
+    assert validate(document)[0].startswith("PDF: a Factur-X holds at most 3000 lines")
+
+
 def test_what_has_no_tax_at_all_is_refused_with_what_to_do():
     found = validate(invoiced(price([usage(PLAN[0], 100)], card(tax=None), OCTOBER)))
     assert [it.split(":")[0] for it in found] == ["BR-CO-04", "BR-CO-18"]
