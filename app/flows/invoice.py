@@ -61,8 +61,10 @@ def draft_invoice(
 def redraft(
     session: Session, invoice_id: str, *, override: str | None = None, actor: str, now: datetime, expected_version: int | None
 ) -> Invoice:
-    """Make a draft again from the newest reports, prices and details; an approval is taken back. Where they say the same,
-    nothing changes. An override is for the reports that it was given for: it is to be given again.
+    """Make a draft again from the newest reports, prices and details. Where they say the same, nothing changes.
+
+    An approval is taken back, and whoever makes it again is its maker. An override is for the reports that it was given for: it
+    is to be given again.
 
     Raises NotFound, StaleVersion, InvalidTransition and what `draft_invoice` does.
     """
@@ -79,15 +81,8 @@ def redraft(
     core = _core(session, customer, period, found, override_of(override, found, actor, now), before["notes"])
     if _but_for_time(core) == _but_for_time(before):
         return invoice
-    invoices.change(
-        session,
-        invoice,
-        now=now,
-        core=core,
-        status=Status.DRAFT,
-        created_by=actor,
-        approved_by=None,
-    )
+    again = {"status": Status.DRAFT, "created_by": actor, "approved_by": None}
+    invoices.change(session, invoice, now=now, core=core, **again)
     note(session, invoice, "invoice.redrafted", actor, now)
     return invoice
 
