@@ -206,7 +206,8 @@ def _reason(cause: Cause, group: Group, currency: Currency) -> str:
         case Cause.PERIOD:
             said = f"{many} {'more' if minutes > 0 else 'fewer'}, because other days are billed"
         case Cause.SPILLOVER:
-            said = f"{many} that reused sessions and meetings over the period's edges hold outside of it"
+            where = "hold outside of it" if minutes > 0 else "hold in it, and the session level does not have"
+            said = f"{many} that reused sessions and meetings over the period's edges {where}"
         case Cause.ROUNDING:
             said = "Rounding"
         case _:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import logs
 from app.api import problems
-from app.cli import customers, invoices, keys, periods, projects, rates, reports, run, sandbox
+from app.cli import customers, invoices, keys, periods, projects, rates, reports, run, sandbox, vendor
 from app.cli.output import AT_EXIT
 from app.errors import ReckonerError
 from app.insights.errors import InsightsError
@@ -29,6 +29,7 @@ app.add_typer(rates.app, name="rates")
 app.add_typer(customers.entities_app, name="entities")
 app.add_typer(customers.app, name="customers")
 app.add_typer(invoices.app, name="invoice")
+app.add_typer(vendor.app, name="vendor")
 
 
 def main() -> None:

@@ -75,8 +75,35 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     change = {"status": "acknowledged", "note": "One room for the whole team.", "assignee": "Ada"}
     say("change_discrepancy", "PATCH", f"/v1/discrepancies/{found['id']}", change)
     say("get_discrepancy", "GET", f"/v1/discrepancies/{found['id']}")
+    _vendor_invoice(say)
     _invoice(say, client, dearer | {"id": published["id"]})
     return say.examples
+
+
+def _vendor_invoice(say: Recorder) -> None:
+    """The vendor's invoice of the worked period, from a file of its own: it bills the session level, 390 and 45 minutes."""
+    mapping = {
+        "columns": {"usage": "Product", "quantity": "Minutes", "unit_price": "Rate", "amount": "Charge", "kind": "Type"},
+        "kinds": {"Usage": "usage", "Credit": "credit", "Total": "total"},
+        "usages": {"Video 1-2": "from1To2Publishers", "Video 3-6": "from3To6Publishers"},
+        "numbers": {"thousands": ",", "negative": "parentheses", "symbol": "$"},
+        "currency": "USD",
+    }
+    say("put_vendor_mapping", "PUT", "/v1/vendor-mappings/vonage", mapping)
+    say("get_vendor_mapping", "GET", "/v1/vendor-mappings/vonage")
+    say("list_vendor_mappings", "GET", "/v1/vendor-mappings")
+    content = (
+        "Type,Product,Minutes,Rate,Charge\nUsage,Video 1-2,390.00,0.00395,$1.54\nUsage,Video 3-6,45.00,0.0041,$0.18\n"
+        "Credit,Courtesy,,,($0.10)\nTotal,,,,$1.62\n"
+    )
+    given = {"mapping": "vonage", "content": content, "number": "INV-2026-10", "period": PERIOD}
+    made = say("create_vendor_invoice", "POST", "/v1/vendor-invoices", given)
+    say("create_vendor_invoice", "POST", "/v1/vendor-invoices", given)
+    address = f"/v1/vendor-invoices/{made['id']}"
+    say("get_vendor_invoice", "GET", address)
+    say("list_vendor_invoices", "GET", "/v1/vendor-invoices?vendor=vonage")
+    say("match_vendor_invoice", "POST", f"{address}/match")
+    say("get_dispute_pack", "GET", f"{address}/dispute-pack")
 
 
 def _invoice(say: Recorder, client: httpx.Client, dearer: dict[str, Any]) -> None:

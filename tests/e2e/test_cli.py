@@ -58,6 +58,8 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *(("customers", name) for name in ("add", "list", "own")),
         *(("invoice", name) for name in ("draft", "redraft", "approve", "finalize", "void", "credit", "restate")),
         *(("invoice", name) for name in ("list", "show", "export")),
+        ("vendor",),
+        *(("vendor", name) for name in ("upload", "list", "show", "match", "dispute", "mapping")),
     }
 
 
