@@ -15,10 +15,10 @@ from app.cli.output import AsJson, Period, service, write, write_json, write_tab
 from app.db import transaction
 from app.flows import invoice as flow
 from app.flows import notes
+from app.flows.exports import export_invoice
 from app.store import invoices
 from app.store.money_tables import Invoice
 from billing.exports.formats import InvoiceFormat
-from billing.exports.formats import invoice as exported
 from billing.invoice import Kind, Status
 from billing.notes import CreditLine
 from billing.period import parse_period
@@ -134,7 +134,9 @@ def list_invoices(
 @app.command()
 def show(invoice_id: InvoiceId, as_json: AsJson = False) -> None:
     """Print an invoice or a note."""
-    _show(_get(invoice_id), as_json)
+    with transaction(service().engine, read_only=True) as session:
+        invoice = invoices.get(session, invoice_id)
+    _show(invoice, as_json)
 
 
 @app.command()
@@ -144,7 +146,7 @@ def export(
     output: Annotated[Path | None, typer.Option(help="The file to write; standard output without it.")] = None,
 ) -> None:
     """Write an invoice or a note as a file."""
-    file = exported(flow.whole(_get(invoice_id)), format)
+    _, file = export_invoice(service().engine, invoice_id, format)
     if output:
         output.write_bytes(file.content)
     else:
@@ -162,11 +164,6 @@ def _step(step: Callable[..., Invoice | None], invoice_id: str, version: int | N
         write_json(None)
     else:
         write("Nothing differs, so there is no note.")
-
-
-def _get(invoice_id: str) -> Invoice:
-    with transaction(service().engine, read_only=True) as session:
-        return invoices.get(session, invoice_id)
 
 
 def _show(invoice: Invoice, as_json: bool) -> None:

@@ -340,6 +340,13 @@ def test_only_what_is_issued_is_an_e_invoice(desk: Desk) -> None:
     assert desk.client.get(f"/v1/invoices/{draft['id']}/document?format=pdf").status_code == 200
 
 
+def test_what_is_too_long_to_print_is_refused_by_the_form(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.exports.pdf.MAX_ROWS", 1)
+    address = f"/v1/invoices/{desk.draft().json()['id']}/document"
+    refused(desk.client.get(f"{address}?format=pdf"), 422, "take CSV or XLSX", parameter="format")
+    assert desk.client.get(f"{address}?format=csv").status_code == 200
+
+
 def test_an_e_invoice_that_does_not_validate_is_not_issued(client: TestClient) -> None:
     desk = open_desk(client, formats=["pdf", "ubl"])
     entity = client.get("/v1/entities").json()["items"][0]
