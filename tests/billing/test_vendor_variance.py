@@ -301,6 +301,33 @@ def test_projects_that_rows_name_are_taken_apart_each_by_itself() -> None:
 # ---- properties
 
 
+@given(
+    shift=st.sampled_from([0, 0, -31, -3, 1, 14]),
+    dearer=st.none() | st.decimals("0.0046", "0.02", places=4),
+    more=st.just(0) | st.integers(-300, 5000).map(lambda minutes: minutes * 1_000_000),
+    credit=st.just(Decimal(0)) | st.decimals(-50, -1, places=2),
+    charged=st.just(Decimal(0)) | st.decimals(1, 50, places=2),
+)
+def test_any_faults_at_once_are_each_named_by_their_amount(shift, dearer, more, credit, charged) -> None:
+    days = timedelta(days=shift)
+    shifted = month(BillingPeriod(PERIOD.first_day + days, PERIOD.last_day + days))
+    minutes = shifted | {"hlsMinutes": shifted["hlsMinutes"] + more}
+    planted = {
+        "period": charge(shifted) - charge(month()),
+        "volume": charge(minutes) - charge(shifted),
+        "credit": credit,
+        "unexplained": charged,
+    }
+    kinds = ((Kind.CREDIT, credit), (Kind.OTHER, charged))
+    wrong = bill(minutes, more=[(kind, "", None, None, amount) for kind, amount in kinds if amount])
+    if dearer is not None:
+        before = row(wrong, MIDDLE)
+        amount = Currency.of("EUR").round(before.quantity * dearer)
+        wrong = altered(wrong, MIDDLE, unit_price=dearer, amount=amount)
+        planted["price"] = amount - before.amount
+    assert parts(wrong)[0] == {cause: amount for cause, amount in planted.items() if amount}
+
+
 @st.composite
 def billed_lines(draw):
     """Rows of any kind, as wrong as can be."""
