@@ -103,7 +103,8 @@ def credit(
     _check_total(state, _total(taken))
     change = {key: -amount for key, amount in taken.items() if key[0] not in _QUANTITIES}
     for place in state.lines:
-        if state.left["line", place] == state.restated["line", place] == taken.get(("line", place)):
+        untouched = all(state.left[name, place] == state.restated[name, place] for name in ("line", *_QUANTITIES))
+        if untouched and taken.get(("line", place)) == state.left["line", place]:
             change |= {(name, place): -state.restated[name, place] for name in _QUANTITIES}
     return _note(invoice, state, change, reason, {"restatement": False})
 
@@ -320,7 +321,7 @@ def _note(invoice: Json, state: _State, change: Fields, reason: str, said: Json)
     kind = Kind.DEBIT_NOTE if total > 0 else Kind.CREDIT_NOTE
     amounts = change if kind is Kind.DEBIT_NOTE else _less({}, change)
     money = state.currency.text
-    named = [it for it in state.lines if any(amounts.get((name, it)) for name in ("line", *_QUANTITIES))]
+    named = [it for it in sorted(state.lines) if any(amounts.get((name, it)) for name in ("line", *_QUANTITIES))]
     discounts = {key[1]: amount for key, amount in amounts.items() if key[0] == "discount" and amount}
     # Those that the note's lines and discounts name, also on a base of zero: their category is said nowhere else.
     used = {*(state.lines[it]["tax"] for it in named), *(tax for *_, tax in discounts)}
@@ -350,6 +351,7 @@ def _note(invoice: Json, state: _State, change: Fields, reason: str, said: Json)
         "corrects": {key: invoice[key] for key in ("id", "number", "issued_on")},
         "reason": reason,
         "override": None,
+        "notes": "",
         **said,
     }
 

@@ -228,6 +228,9 @@ def test_a_line_that_a_restatement_adds_can_be_credited():
     assert (added["corrects_position"], added["text"]) == (4, "Participant minutes, 36+ publishing")
     taken = credit(invoice, [note], [CreditLine(4)], None, WHY)
     assert [(it["amount"], it["quantity"]) for it in taken["lines"]] == [(added["amount"], added["quantity"])]
+    everything = credit(invoice, [note], None, None, WHY)
+    assert [it["corrects_position"] for it in everything["lines"]] == [1, 2, 3, 4]
+    assert everything["lines"][0]["quantity"] == "15600.00"
 
 
 def test_a_restatement_of_a_doubtful_report_needs_an_override():
