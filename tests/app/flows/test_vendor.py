@@ -141,6 +141,14 @@ def test_billing_other_days_is_period(office: Office) -> None:
     assert match["notes"] == ["What was billed is what was used from 2026-11-01 to 2026-11-02."]
 
 
+def test_billing_by_the_days_of_utc_is_period(office: Office) -> None:
+    """Session C's 60 minutes of 3-6 are in the evening before the period, and D's 20 of 1-2 in its last."""
+    match = read(office, upload(office, billed("190.00", "135.00"))[0])["match"]
+    assert parts(match) == {"period": "10.00"}
+    assert match["variance"]["minutes_by_part"]["period"] == "40.000000"
+    assert match["notes"] == ["What was billed is what was used in the period by the days of UTC."]
+
+
 def test_a_mismatch_outlives_reports_and_ends_with_a_match(office: Office) -> None:
     dear = [{"kind": "usage", "usage": "hlsMinutes", "quantity": "10", "unit_price": "0.5", "amount": "5.00"}]
     invoice_id, _ = upload(office, billed("300.00", "75.00", *dear))
