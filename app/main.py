@@ -38,10 +38,11 @@ from app.settings import Settings
 
 DESCRIPTION = """
 Reconciles the usage of Vonage Video projects: aligns periods to Pacific midnights, collects what upstream says, and explains
-every minute between its session level and its project level.
+every minute between its session level and its project level. Prices them, and invoices them to customers.
 
-Minutes are texts with six decimals, days are Pacific dates, instants are UTC. Every request needs an API key, every POST takes
-an `Idempotency-Key`, every error is `application/problem+json`.
+Minutes are texts with six decimals, money is a text with its currency's own decimals, days are Pacific dates, instants are UTC.
+Every request needs an API key, every POST takes an `Idempotency-Key`, every change of a thing with a `version` names the one
+that was read, every error is `application/problem+json`.
 """
 
 

@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Reconcile Vonage Video usage: align, collect, explain every minute, report.",
+    help="Reconcile Vonage Video usage: align, collect, explain every minute, report, price, invoice.",
 )
 for module in (run, sandbox, periods, reports):
     module.register(app)
