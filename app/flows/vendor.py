@@ -64,6 +64,7 @@ def _match(session: Session, row: VendorInvoice, now: datetime) -> None:
     if currency != invoice.currency:
         raise Conflict(f"The invoice is in {invoice.currency.code}, and the rate card {card_id} in {currency.code}.")
     contents = [msgspec.json.decode(report.body) for report in found]
+    _require_tiers(contents, cards, invoice.period)
     units = [_unit(session, content, invoice.period, now) for content in contents]
 
     tolerance = _tolerance(contents)
@@ -102,6 +103,14 @@ def _reports(session: Session, invoice: BilledInvoice) -> tuple[str, Sequence[Re
             raise Conflict(f"The project {project} has no report of {days}: reconcile it, or name the invoice's projects.")
         found.append(report)
     return str(known[wanted[0]]), found
+
+
+def _require_tiers(contents: Sequence[Mapping[str, Any]], cards: CardHistory, period: BillingPeriod) -> None:
+    plans = {card.plan for card, _ in cards.segments(period)}
+    for content in contents:
+        if {TierPlan.of(content["tier_plan"])} != plans:
+            project = content["project_id"]
+            raise Conflict(f"The report {content['id']} has other tiers than the rate card: reconcile project {project} again.")
 
 
 def _unit(session: Session, report: Mapping[str, Any], period: BillingPeriod, now: datetime) -> Unit:

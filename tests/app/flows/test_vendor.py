@@ -16,6 +16,7 @@ from sqlalchemy import text
 from app.db import transaction
 from app.errors import Conflict, InvalidRequest, NotFound
 from app.flows import vendor as flow
+from app.flows.verify import verify_all
 from app.store import audit, discrepancies, rate_cards, vendor_invoices
 from billing.tiers import KNOWN_PLANS
 from billing.vendor import parse
@@ -233,6 +234,21 @@ def test_a_day_that_is_not_known_is_noted(worked_with, engine) -> None:
     office.reconcile(WORKED)
     match = read(office, upload(office, billed())[0])["match"]
     assert match["notes"] == ["The project level of project 100 is not final or not known on 2026-10-31, 2026-11-01."]
+
+
+def test_a_card_of_other_tiers_cannot_match(office: Office) -> None:
+    other = KNOWN_PLANS[3].fields
+    prices = {tier: {"model": "flat", "unit_price": "0.10"} for tier in other}
+    publish(office, tier_plan=list(other), prices=prices)
+    assert "other tiers than the rate card" in read(office, upload(office, billed())[0])["unmatched"]
+
+
+def test_verification_finds_a_changed_invoice(office: Office) -> None:
+    invoice_id, _ = upload(office, billed())
+    assert verify_all(office.engine) == []
+    with transaction(office.engine) as session:
+        session.execute(text("UPDATE vendor_invoices SET sha256 = 'forged'"))
+    assert verify_all(office.engine) == [f"The vendor's invoice {invoice_id} does not say what its hash says."]
 
 
 def test_rows_that_name_their_project(office: Office) -> None:
