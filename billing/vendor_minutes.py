@@ -76,8 +76,9 @@ class Zone:
 class Unit:
     """What is held of one project, or of several together (`project_id` is ""), in and around a period.
 
-    `days` is the project level of each day that is held; the levels of meetings and sessions are of the period, None where they
-    are not known; `spillover` is what the session level has more, by reuse and straddling.
+    `days` is the project level of each day that is held, `partly` those that not every one of the projects has. The levels of
+    meetings and sessions are of the period, None where they are not known; `spillover` is what the session level has more, by
+    reuse and straddling.
     """
 
     project_id: str
@@ -86,6 +87,7 @@ class Unit:
     session_level: Minutes | None = None
     spillover: Minutes = field(default_factory=dict)
     zone: Zone | None = None
+    partly: frozenset[date] = frozenset()
 
     def used(self, period: BillingPeriod) -> Minutes:
         """The project level of a period."""
@@ -112,18 +114,19 @@ class _Reading:
 
 
 def together(units: Sequence[Unit]) -> Unit:
-    """Several projects as one: a day, or a level, is held where all hold it."""
-    days = set[date].intersection(*(set(unit.days) for unit in units))
+    """Several projects as one: a level is known where it is of all."""
+    days = sorted({day for unit in units for day in unit.days})
     zones = [unit.zone for unit in units if unit.zone]
     return Unit(
         "",
-        {day: _sum(unit.days[day] for unit in units) for day in sorted(days)},
+        {day: _sum(unit.days.get(day, {}) for unit in units) for day in days},
         _level(unit.meeting_level for unit in units),
         _level(unit.session_level for unit in units),
         _sum(unit.spillover for unit in units),
         Zone(zones[0].name, _sum(it.minutes for it in zones), _sum(it.error for it in zones))
         if len(zones) == len(units)
         else None,
+        frozenset(day for day in days if any(day not in unit.days for unit in units)),
     )
 
 
@@ -202,7 +205,7 @@ def _other_days(unit: Unit, period: BillingPeriod, used: Minutes, asked: Iterabl
     first = period.first_day - timedelta(days=REACH)
     span = [first + timedelta(days=offset) for offset in range(len(period) + 2 * REACH)]
     sums = {usage: [0, *accumulate(unit.days.get(day, {}).get(usage, 0) for day in span)] for usage in asked}
-    held = [0, *accumulate(day in unit.days for day in span)]
+    held = [0, *accumulate(day in unit.days and day not in unit.partly for day in span)]
     runs = [
         (start, start + length)
         for start in range(len(span))
@@ -213,9 +216,7 @@ def _other_days(unit: Unit, period: BillingPeriod, used: Minutes, asked: Iterabl
         if held[end] - held[start] == end - start:
             minutes = {usage: column[end] - column[start] for usage, column in sums.items()}
             words = f"What was billed is what was used from {span[start]} to {span[end - 1]}."
-            yield _Reading(
-                Cause.PERIOD, words, minutes, {usage: value - used.get(usage, 0) for usage, value in minutes.items()}
-            )
+            yield _Reading(Cause.PERIOD, words, minutes, _change(used, minutes))
 
 
 def _zones(unit: Unit, used: Minutes) -> Iterator[_Reading]:

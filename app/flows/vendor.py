@@ -41,7 +41,7 @@ def upload(session: Session, invoice: BilledInvoice, *, actor: str, now: datetim
     Raises Conflict where another invoice of the vendor has its number.
     """
     row, is_new = vendor_invoices.save(session, invoice, actor=actor, now=now)
-    if is_new:
+    if row.match is None:
         try:
             _match(session, row, now)
         except (Conflict, NoRateCard) as error:

@@ -21,8 +21,10 @@ from billing.vendor_mapping import VendorMapping
 
 
 def save(session: Session, invoice: BilledInvoice, *, actor: str, now: datetime) -> tuple[VendorInvoice, bool]:
-    """Keep an invoice; true with it if it is new. The same again is the one that is there. Raises Conflict for another of its
-    number."""
+    """Keep an invoice; true with it if it is new. The same again is the one that is there; either way it is locked.
+
+    Raises Conflict for another of its number.
+    """
     body = core(invoice)
     identity = sha256(f"{invoice.vendor}\n{invoice.number}".encode()).hexdigest()
     row = VendorInvoice(
@@ -40,8 +42,8 @@ def save(session: Session, invoice: BilledInvoice, *, actor: str, now: datetime)
     if add_missing(session, row):
         said = {"vendor": row.vendor, "number": row.number, "sha256": row.sha256}
         audit.record(session, at=now, actor=actor, action="vendor_invoice.uploaded", subject=row.id, detail=said)
-        return get(session, row.id), True
-    held = get(session, row.id)
+        return get(session, row.id, lock=True), True
+    held = get(session, row.id, lock=True)
     if held.sha256 != row.sha256:
         raise Conflict(f"The invoice {invoice.number} of {invoice.vendor} is there already, with another content: {held.id}.")
     return held, False

@@ -301,13 +301,15 @@ def test_projects_that_rows_name_are_taken_apart_each_by_itself() -> None:
 def test_several_projects_together_are_the_sum_of_each() -> None:
     other = replace(WORLD, project_id="200", days={day: {LOW: 1_000_000} for day in DAYS[1:]}, zone=Zone("UTC", {}, {}))
     account = together([WORLD, other])
-    assert set(account.days) == set(DAYS[1:]), "a day is held where all hold it"
+    assert account.partly == {DAYS[0]}
     assert account.used(PERIOD)[LOW] == month()[LOW] + 31_000_000
     assert account.meeting_level == dict.fromkeys(PLAN, 10_000_000)
     assert account.zone is None, "not known of all"
     assert together([WORLD, replace(other, meeting_level=None)]).meeting_level is None
     minutes = month() | {LOW: month()[LOW] + 31_000_000}
     assert parts(bill(minutes), account) == ({}, {})
+    unknown = together([replace(WORLD, days={day: use for day, use in WORLD.days.items() if day != PERIOD.last_day}), other])
+    assert unknown.used(PERIOD)[LOW] == minutes[LOW] - used(PERIOD.last_day)[LOW], "what the others used that day counts"
 
 
 # ---- properties

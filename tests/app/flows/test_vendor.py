@@ -206,6 +206,13 @@ def test_without_a_report_it_is_kept_unmatched_and_matched_later(collected: Offi
     assert read(collected, invoice_id)["unmatched"] == ""
 
 
+def test_what_is_uploaded_again_is_matched_if_it_could_not_be_before(collected: Office) -> None:
+    invoice_id, _ = upload(collected, billed())
+    collected.reconcile(WORKED)
+    assert upload(collected, billed()) == (invoice_id, False)
+    assert read(collected, invoice_id)["match"] is not None
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
