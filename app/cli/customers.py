@@ -182,8 +182,10 @@ def own(
             held = {it.pattern: it.customer_id for it in ownership.rules_of(session, project_id)}
             rules = held | {it.pattern: it.customer_id for it in ruled.rules}
             ownership.set_rules(session, project_id, list(rules.items()), actor="cli", now=now)
-    what = " and ".join(filter(None, (sessions and f"{len(given)} sessions", rule and f"sessions like {', '.join(rule)}")))
-    write(f"{customer_id} has {f'{what} of ' if what else ''}project {project_id}.")
+    parts = [f"{len(given)} sessions"] if given else []
+    parts += [f"sessions like {', '.join(rule)}"] if rule else []
+    of = " and ".join(parts) + " of " if parts else ""
+    write(f"{customer_id} has {of}project {project_id}.")
 
 
 def _address(line1: str, line2: str, city: str, postal_code: str, region: str, country: str) -> dict[str, str]:
