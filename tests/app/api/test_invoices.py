@@ -297,25 +297,25 @@ def test_a_step_without_the_scope_is_refused(desk: Desk, key) -> None:
 
 
 BEGINS = {
-    "json": b"{",
-    "csv": b"",
-    "xlsx": b"PK",
-    "pdf": b"%PDF-",
-    "focus": b"",
-    "facturx": b"%PDF-",
-    "ubl": b"<?xml",
-    "xml": b"<?xml",
+    "json": ("application/json", b"{"),
+    "csv": ("text/csv; charset=utf-8", b"invoice_id,"),
+    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", b"PK"),
+    "pdf": ("application/pdf", b"%PDF-"),
+    "focus": ("text/csv; charset=utf-8", b""),
+    "facturx": ("application/pdf", b"%PDF-"),
+    "ubl": ("application/xml", b"<?xml"),
+    "xml": ("application/xml", b"<?xml"),
 }
 
 
 def test_every_form_is_a_file_with_its_name_and_the_same_bytes_again(desk: Desk) -> None:
     final = desk.issue(desk.draft().json())
     assert BEGINS.keys() == set(InvoiceFormat)
-    for form, begin in BEGINS.items():
+    for form, (media_type, begin) in BEGINS.items():
         address = f"/v1/invoices/{final['id']}/document?format={form}"
         file = desk.client.get(address)
         assert file.status_code == 200, file.text
-        assert file.content.startswith(begin)
+        assert (file.headers["content-type"], file.content[: len(begin)]) == (media_type, begin)
         assert file.headers["content-disposition"].startswith('attachment; filename="ACME-2026-00001.')
         assert file.headers["etag"] == f'"{sha256(file.content).hexdigest()}"'
         assert desk.client.get(address).content == file.content
