@@ -20,7 +20,7 @@ from app.store import invoices
 from app.store.money_tables import Invoice
 from billing.exports.formats import InvoiceFormat
 from billing.invoice import Kind, Status
-from billing.notes import CreditLine
+from billing.notes import LUMP, CreditLine
 from billing.period import parse_period
 
 app = typer.Typer(no_args_is_help=True, help="Invoices and notes: draft, approve, finalize, correct, export.")
@@ -174,10 +174,7 @@ def _show(invoice: Invoice, as_json: bool) -> None:
         return
     it = json.loads(body)
     title = f"{it['kind'].replace('_', ' ').capitalize()} {it['number'] or it['id']} for {it['customer']['name']}"
-    lines = [
-        (line["position"], line["project_id"], line["text"], line["quantity"], line["unit_price"], line["amount"])
-        for line in it["lines"]
-    ]
+    lines = [(line["position"], line["project_id"], line["text"], *_priced(line), line["amount"]) for line in it["lines"]]
     sums = [(discount["text"], f"-{discount['amount']}") for discount in it["discounts"]]
     sums += [("True-up to the commitment", it["commitment"])] if Decimal(it["commitment"]) else []
     sums += [(f"{tax['name']}, {tax['percent']} % of {tax['base']}", tax["amount"]) for tax in it["taxes"]]
@@ -188,6 +185,11 @@ def _show(invoice: Invoice, as_json: bool) -> None:
     due = f", due on {it['due_on']}" if it["due_on"] else ""
     issued = f", issued on {it['issued_on']}{due}" if it["issued_on"] else ""
     write(f"{it['id']}, version {it['version']}, is {it['status']}{issued}.")
+
+
+def _priced(line: dict[str, Any]) -> tuple[str, str]:
+    """The minutes and their price; a lump of money has neither."""
+    return ("", "") if line["unit"] == LUMP else (line["quantity"], line["unit_price"])
 
 
 def _reason(override: str | None) -> dict[str, str] | None:
