@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
@@ -192,6 +193,17 @@ def test_the_same_again_is_the_same_and_another_content_is_refused(office: Offic
     with transaction(office.engine, read_only=True) as session:
         said = [entry.action for entry in audit.list_page(session, limit=10).items]
     assert said.count("vendor_invoice.uploaded") == 2
+
+
+def test_uploads_at_once_make_one_invoice(office: Office) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: upload(office, billed("300.00")), range(8)))
+    assert len({invoice_id for invoice_id, _ in made}) == 1
+    assert [is_new for _, is_new in made].count(True) == 1
+    with ThreadPoolExecutor(4) as pool:
+        matches = list(pool.map(lambda _: rematch(office, made[0][0]), range(4)))
+    assert all(match == matches[0] for match in matches)
+    assert [step for step, _ in _history(office, SMALL)] == ["opened", *["seen"] * 4]
 
 
 def test_without_a_report_it_is_kept_unmatched_and_matched_later(collected: Office) -> None:
