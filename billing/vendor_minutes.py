@@ -3,8 +3,8 @@
 The causes are asked in this order, and each takes only what it explains of what the one before left:
 
 1. *period* or *spillover*: what was billed is, for more usages than fit as it is, what was used on other days, or the session
-   level with the minutes that reused sessions and straddling meetings hold outside the period. At least half of the usages
-   that were billed must fit; where several readings do, the one that leaves the fewest misfits, then the nearest, counts.
+   level with the minutes that reused sessions and straddling meetings hold outside the period. More than half of the usages that
+   were billed must fit; of several such readings the one with the fewest misfits counts, then the nearest.
 2. *rounding*: less than one unit of the last decimal that the quantity was written with, for each of its rows.
 3. *tier mix*: minutes that one tier has too many and another too few.
 4. *volume*: the rest.
@@ -157,7 +157,7 @@ def _best(
 ) -> _Reading | None:
     asked = {usage: it for usage, it in billed.items() if it.minutes}
     fewest = _misfits(asked, used, used, {}, tolerance)
-    fewest = min(fewest, len(asked) // 2 + 1)  # so that at least half fit
+    fewest = min(fewest, (len(asked) + 1) // 2)  # so that more than half fit
     best = None
     for reading in (*_spilled(unit, used), *_other_days(unit, period, used, asked), *_zones(unit, used)) if fewest else ():
         misfits = _misfits(asked, reading.minutes, used, reading.error, tolerance)

@@ -74,6 +74,10 @@ CONTRACT = {
     "RateCard": "id name version currency effective_from effective_to tier_plan prices usage_prices allowance commitment "
     "discounts tax rounding",
     "Change": "status note assignee ignore_until",
+    "NewVendorInvoice": "vendor number currency period lines total",
+    "BilledLine": "line kind usage quantity unit_price amount text",
+    "Match": "lines variance",
+    "Variance": "minutes amount parts",
     "Problem": "type title status detail errors request_id upstream_code",
 }
 """The names that others rely on: to lose or rename one is to break them."""

@@ -255,6 +255,14 @@ def test_a_day_that_is_not_known_is_noted(worked_with, engine) -> None:
     assert match["notes"] == ["The project level of project 100 is not final or not known on 2026-10-31, 2026-11-01."]
 
 
+def test_without_a_cross_check_the_meetings_tell_nothing(collected: Office) -> None:
+    collected.change(cross_check=False)
+    collected.reconcile(WORKED)
+    match = read(collected, upload(collected, billed("390.00", "45.00"))[0])["match"]
+    assert [line["meeting_quantity"] for line in match["lines"]] == [None, None]
+    assert parts(match) == {"tier_mix": "-3.00", "volume": "15.00"}, "nobody knows of the session level"
+
+
 def test_a_card_of_other_tiers_cannot_match(office: Office) -> None:
     other = KNOWN_PLANS[3].fields
     prices = {tier: {"model": "flat", "unit_price": "0.10"} for tier in other}
