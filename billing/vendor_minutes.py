@@ -3,8 +3,9 @@
 The causes are asked in this order, and each takes only what it explains of what the one before left:
 
 1. *period* or *spillover*: what was billed is, for more usages than fit as it is, what was used on other days, or the session
-   level with the minutes that reused sessions and straddling meetings hold outside the period. More than half of the usages that
-   were billed must fit; of several such readings the one with the fewest misfits counts, then the nearest.
+   level with the minutes that reused sessions and straddling meetings hold outside the period. More than half of the usages
+   must fit, so well that it is hardly by chance; of several such readings the one with the fewest misfits counts, then the
+   nearest.
 2. *rounding*: less than one unit of the last decimal that the quantity was written with, for each of its rows.
 3. *tier mix*: minutes that one tier has too many and another too few.
 4. *volume*: the rest.
@@ -24,7 +25,7 @@ cycle, or the days that a month in UTC touches. A `Zone` is the period by the ho
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from itertools import accumulate
@@ -37,6 +38,8 @@ from billing.vendor import is_tier
 REACH = 35
 """How many days before and after the period are looked at: a cycle is at most a month off."""
 _LONGER = 3
+_BY_CHANCE = 0.05
+"""A reading that fits with more than this likelihood, had anything been billed, explains nothing."""
 
 Minutes = Mapping[str, int]
 """Micro-minutes by usage."""
@@ -104,12 +107,17 @@ class TakenApart:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Another reading of what was billed: what it would be, and what of it is explained where it fits."""
+    """Another reading of what was billed: what it would be, and what of it is explained where it fits.
+
+    `spread` is how far readings of its kind lie apart, and `tried` how many lie as near: by both a fit may be chance.
+    """
 
     cause: Cause
     words: str
     minutes: Minutes
     explains: Minutes
+    spread: Minutes
+    tried: int = 1
     error: Minutes = field(default_factory=dict)
 
 
@@ -161,7 +169,7 @@ def _best(
     best = None
     for reading in (*_spilled(unit, used), *_other_days(unit, period, used, asked), *_zones(unit, used)) if fewest else ():
         misfits = _misfits(asked, reading.minutes, used, reading.error, tolerance)
-        if misfits < fewest:
+        if misfits < fewest and _chance(asked, reading, used, tolerance) <= _BY_CHANCE:
             best, fewest = reading, misfits
     if best is None:
         return None
@@ -172,7 +180,18 @@ def _best(
         else best.explains.get(usage, 0)
         for usage, it in billed.items()
     }
-    return _Reading(best.cause, best.words, best.minutes, explains)
+    return replace(best, explains=explains)
+
+
+def _chance(asked: Mapping[str, Billed], reading: _Reading, used: Minutes, tolerance: Tolerance) -> float:
+    """How likely one of so many readings would fit so well, if what was billed lay anywhere among them."""
+    likelihood = float(reading.tried)
+    for usage, it in asked.items():
+        minutes, spread = reading.minutes.get(usage, 0), abs(reading.spread.get(usage, 0))
+        if spread and _fits(it, minutes, used.get(usage, 0), reading.error.get(usage, 0), tolerance):
+            off = max(abs(it.minutes - minutes), it.step, tolerance.of(it.minutes, minutes))
+            likelihood *= min(2 * off / spread, 1)
+    return likelihood
 
 
 def _misfits(asked: Mapping[str, Billed], minutes: Minutes, used: Minutes, error: Minutes, tolerance: Tolerance) -> int:
@@ -190,9 +209,10 @@ def _fits(it: Billed, minutes: int, used: int, error: int, tolerance: Tolerance)
 def _spilled(unit: Unit, used: Minutes) -> Iterator[_Reading]:
     if any(unit.spillover.values()):
         words = "What was billed is the session level, which holds minutes outside the period."
-        yield _Reading(Cause.SPILLOVER, words, _sum((used, unit.spillover)), unit.spillover)
+        yield _Reading(Cause.SPILLOVER, words, _sum((used, unit.spillover)), unit.spillover, unit.spillover)
         if unit.session_level:
-            yield _Reading(Cause.SPILLOVER, words, _sum((used, unit.session_level, _less(unit, used))), unit.spillover)
+            minutes = _sum((used, unit.session_level, _less(unit, used)))
+            yield _Reading(Cause.SPILLOVER, words, minutes, unit.spillover, _change(used, minutes))
 
 
 def _less(unit: Unit, used: Minutes) -> Minutes:
@@ -212,17 +232,25 @@ def _other_days(unit: Unit, period: BillingPeriod, used: Minutes, asked: Iterabl
         for length in range(max(len(period) - _LONGER, 1), len(period) + _LONGER + 1)
         if start + length <= len(span) and (start, length) != (REACH, len(period))
     ]
-    for start, end in sorted(runs, key=lambda run: (abs(run[0] - REACH) + abs(run[1] - REACH - len(period)), run)):
-        if held[end] - held[start] == end - start:
-            minutes = {usage: column[end] - column[start] for usage, column in sums.items()}
-            words = f"What was billed is what was used from {span[start]} to {span[end - 1]}."
-            yield _Reading(Cause.PERIOD, words, minutes, _change(used, minutes))
+    runs = [(start, end) for start, end in runs if held[end] - held[start] == end - start]
+    runs.sort(key=lambda run: (abs(run[0] - REACH) + abs(run[1] - REACH - len(period)), run))
+    spread = {usage: _range(column[end] - column[start] for start, end in runs) for usage, column in sums.items()}
+    for tried, (start, end) in enumerate(runs, 1):
+        minutes = {usage: column[end] - column[start] for usage, column in sums.items()}
+        words = f"What was billed is what was used from {span[start]} to {span[end - 1]}."
+        yield _Reading(Cause.PERIOD, words, minutes, _change(used, minutes), spread, tried)
 
 
 def _zones(unit: Unit, used: Minutes) -> Iterator[_Reading]:
     if unit.zone:
         words = f"What was billed is what was used in the period by the days of {unit.zone.name}."
-        yield _Reading(Cause.PERIOD, words, unit.zone.minutes, _change(used, unit.zone.minutes), unit.zone.error)
+        change = _change(used, unit.zone.minutes)
+        yield _Reading(Cause.PERIOD, words, unit.zone.minutes, change, change, error=unit.zone.error)
+
+
+def _range(values: Iterable[int]) -> int:
+    found = list(values)
+    return max(found) - min(found) if found else 0
 
 
 def _change(used: Minutes, minutes: Minutes) -> Minutes:
