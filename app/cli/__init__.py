@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import logs
 from app.api import problems
-from app.cli import customers, invoices, keys, periods, projects, rates, reports, run, sandbox, vendor
+from app.cli import audit_log, customers, invoices, keys, periods, projects, rates, reports, run, sandbox, vendor
 from app.cli.output import AT_EXIT
 from app.errors import ReckonerError
 from app.insights.errors import InsightsError
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     help="Reconcile Vonage Video usage: align, collect, explain every minute, report, price, invoice.",
 )
-for module in (run, sandbox, periods, reports):
+for module in (run, sandbox, periods, reports, audit_log):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")

@@ -47,7 +47,7 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 def test_the_commands_are_those_of_the_contract() -> None:
     assert {path for path in commands(typer.main.get_command(app)) if path} == {
         *((name,) for name in ("serve", "worker", "sandbox", "migrate", "settings", "keys", "projects")),
-        *((name,) for name in ("period", "collect", "reconcile", "report", "verify")),
+        *((name,) for name in ("period", "collect", "reconcile", "report", "verify", "audit-log")),
         *(("keys", name) for name in ("create", "list", "revoke")),
         *(("projects", name) for name in ("add", "list", "import")),
         *(("report", name) for name in ("show", "export", "verify")),

@@ -132,6 +132,11 @@ def test_a_draft_is_approved_finalized_and_credited(office: Installation, custom
     assert [it["id"] for it in told(office, "invoice", "list", "--kind", "invoice", "--period", "2026-10")] == [draft["id"]]
     assert told(office, "invoice", "list", "--status", "approved", "--customer", customer["id"]) == []
     assert "EX-2026-00001" in office.run("invoice", "list").stdout
+    done = [it["action"] for it in told(office, "audit-log", "--subject", draft["id"], "--actor", "cli")]
+    assert done == [f"invoice.{it}" for it in ("credited", "finalized", "approved", "drafted")]
+    (given_up,) = told(office, "audit-log", "--action", "invoice.voided")
+    assert (given_up["subject"], given_up["detail"]["reason"]) == (part["id"], "A mistake.")
+    assert "A mistake." in office.run("audit-log").stdout
     assert json.loads(office.run("verify", "--json").stdout) == {"verified": True, "findings": []}
 
 
