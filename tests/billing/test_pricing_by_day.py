@@ -1,0 +1,53 @@
+"""A period taken apart by day: what its parts cost comes to the whole, and what changes within it counts from its day on."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.period import BillingPeriod
+from billing.pricing import Usage, price
+from billing.ratecard import CardHistory
+from tests.billing.rate_cards import PERIOD, PLAN, card, texts, usages
+
+FLAT = {tier: {"model": "flat", "unit_price": "0.01"} for tier in PLAN}
+MIDDLE = PERIOD.first_day + timedelta(days=15)
+
+
+@given(st.lists(texts(1, 5), min_size=len(PLAN), max_size=len(PLAN)), usages(), st.integers(1, len(PERIOD) - 1))
+def test_two_invoices_of_the_parts_come_to_that_of_the_whole_where_a_minute_costs_the_same_in_each(unit_prices, used, length):
+    """Exactly before the amounts are rounded, and within a minor unit a line after it."""
+    tiers = {tier: {"model": "flat", "unit_price": it} for tier, it in zip(PLAN, unit_prices, strict=True)}
+    cards = CardHistory([card(tiers, rounding={"quantity_decimals": "6"})])
+    second = PERIOD.first_day + timedelta(days=length)
+    parts = [BillingPeriod(PERIOD.first_day, second - timedelta(days=1)), BillingPeriod(second, PERIOD.last_day)]
+    whole, *priced = (price(used, cards, it) for it in (PERIOD, *parts))
+
+    def exact(*found):
+        return sum(line.units * line.unit_price for it in found for line in it.lines)
+
+    assert exact(*priced) == exact(whole)
+    lines = sum(len(it.lines) for it in (whole, *priced))
+    assert abs(sum(it.subtotal for it in priced) - whole.subtotal) <= lines * whole.currency.minor
+
+
+def test_a_tax_that_changes_within_a_period_is_owed_from_its_day_on_and_of_the_true_up_by_the_last_day():
+    """10.00 in each half; of the 100.00 that are committed to 80.00 are missing."""
+    versions = [
+        card(FLAT, commitment={"amount": "100.00"}, tax={"name": "VAT 19", "percent": "19"}),
+        card(
+            FLAT,
+            commitment={"amount": "100.00"},
+            tax={"name": "VAT 7", "percent": "7"},
+            effective_from=str(MIDDLE),
+            version=2,
+        ),
+    ]
+    it = price([Usage("100", PLAN[0], dict.fromkeys((PERIOD.first_day, MIDDLE), 1_000_000_000))], CardHistory(versions), PERIOD)
+    assert [(line.tax.name, str(line.amount)) for line in it.lines] == [("VAT 19", "10.00"), ("VAT 7", "10.00")]
+    assert (str(it.commitment), it.commitment_tax.name) == ("80.00", "VAT 7")
+    assert [(tax.rate.name, str(tax.base), str(tax.amount)) for tax in it.taxes] == [
+        ("VAT 19", "10.00", "1.90"),
+        ("VAT 7", "90.00", "6.30"),
+    ]
+    assert str(it.total) == "108.20"
