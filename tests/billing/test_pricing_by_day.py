@@ -51,3 +51,17 @@ def test_a_tax_that_changes_within_a_period_is_owed_from_its_day_on_and_of_the_t
         ("VAT 7", "90.00", "6.30"),
     ]
     assert str(it.total) == "108.20"
+
+
+def test_what_is_free_of_a_tier_is_taken_before_what_is_free_of_all():
+    """Of October's 31 days 15 have 310 minutes of the first tier and 16 have 310 of any: 150 and 160, wherever used."""
+    versions = [
+        card(FLAT, allowance={"scope": "tier", "minutes": {PLAN[0]: "310"}}),
+        card(FLAT, allowance={"scope": "pooled", "minutes": "310"}, effective_from=str(MIDDLE), version=2),
+    ]
+    used = [Usage("100", PLAN[0], {PERIOD.first_day: 200_000_000}), Usage("100", PLAN[1], {MIDDLE: 160_000_000})]
+    lines = price(used, CardHistory(versions), PERIOD).lines
+    assert [(line.usage, str(line.allowance_used), str(line.units)) for line in lines] == [
+        (PLAN[0], "200.00", "0.00"),
+        (PLAN[1], "110.00", "50.00"),
+    ]
