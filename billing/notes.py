@@ -48,7 +48,7 @@ from itertools import count
 from typing import Any
 
 from billing.errors import InvalidNote
-from billing.invoice import Json, Kind, Override, ReportRef, body, check_verdicts, core_of, named_once, plain
+from billing.invoice import Json, Kind, Override, ReportRef, body, check_currency, check_verdicts, core_of, named_once, plain
 from billing.money import EXACT, WIDE, Currency
 from billing.pricing import Priced
 
@@ -148,10 +148,12 @@ def restate(
     """The core of the note that makes of what was invoiced what `priced` says now, or None where no amount differs.
 
     A debit note where more is owed now, else a credit note. Earlier credits stand beside it; where they gave back more of a
-    line than is now invoiced, InvalidNote names it. Raises NotInvoiceable for a verdict that needs an override.
+    line than is now invoiced, InvalidNote names it. Raises NotInvoiceable for a verdict that needs an override, or another
+    currency.
     """
     _check_reason(reason)
     check_verdicts(reports, override)
+    check_currency(priced, invoice["currency"])
     state = _State.of(invoice, notes)
     anew = {**body(priced, reports), "kind": Kind.INVOICE}
     anew["lines"] = _placed(anew["lines"], state.lines)

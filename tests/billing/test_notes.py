@@ -245,6 +245,14 @@ def test_a_restatement_of_a_doubtful_report_needs_an_override():
     assert core["override"]["by"] == "ada"
 
 
+@pytest.mark.parametrize("currency", ["USD", "JPY"])
+def test_a_restatement_stays_in_the_currency_of_its_invoice(currency):
+    """The customer has got a rate card in another currency since: its amounts are no euros."""
+    priced = price([samples.usage(samples.PLAN[0], 5)], samples.card(currency=currency), samples.OCTOBER)
+    with pytest.raises(NotInvoiceable, match=f"in {currency}, but this is invoiced in EUR"):
+        restate(samples.plain(), [], priced, [], WHY)
+
+
 def test_a_tax_that_changes_under_the_same_name_is_refused():
     invoice = samples.plain()
     cards = samples.card(tax={"name": "DE VAT", "percent": "16", "category": "S"})

@@ -126,7 +126,7 @@ def test_what_is_free_is_taken_once(rate_card, used):
     it = price(used, CardHistory([rate_card]), PERIOD)
     allowance = rate_card.allowance
     taken = {tier: sum(line.allowance_used for line in it.lines if line.usage == tier) for tier in PLAN}
-    billable = {tier: sum(line.quantity for line in it.lines if line.usage == tier and line.quantity > 0) for tier in PLAN}
+    billable = {tier: max(sum(line.quantity for line in it.lines if line.usage == tier), Decimal(0)) for tier in PLAN}
     unit = Decimal(1).scaleb(-rate_card.rounding.quantity_decimals)
     if allowance is None:
         assert not any(taken.values())
@@ -189,6 +189,21 @@ def test_what_the_levels_differ_by_is_taken_back_at_its_own_price():
         ("level_difference", "-500.00", "-5.00"),
         ("level_difference", "-200.00", "-4.00"),
     ]
+
+
+def test_what_was_free_is_not_given_back_at_its_price():
+    """The vendor bills 500 of 1,000 minutes, and 600 are free: nothing is to pay, and nothing to give back."""
+    used = [
+        Usage("100", "from1To2Publishers", {FIRST: 1_000_000_000}),
+        Usage("100", "from1To2Publishers", {PERIOD.last_day: -500_000_000}, kind="level_difference"),
+    ]
+    flat = {"from1To2Publishers": {"model": "flat", "unit_price": "0.01"}}
+    for minutes in ({"scope": "pooled", "minutes": "600"}, {"scope": "tier", "minutes": {"from1To2Publishers": "600"}}):
+        versions = [card(flat, allowance=minutes), card(flat, allowance=minutes, effective_from="2026-10-16", version=2)]
+        for history in (CardHistory(versions[:1]), CardHistory(versions)):
+            it = price(used, history, PERIOD)
+            assert (it.subtotal, it.commitment, it.total) == (0, 0, 0)
+            assert [str(line.allowance_used) for line in it.lines] == ["500.00", "0.00"]
 
 
 def test_a_volume_is_judged_by_the_whole_period():
