@@ -231,7 +231,9 @@ def get_project(service: Reads, project_id: InPath) -> Project:
 def change_project(service: Administers, actor: Actor, project_id: InPath, change: ProjectChange) -> Project:
     """Change some fields. Reports that exist stay as they are; the next one follows the new terms."""
     with transaction(service.engine) as session:
-        project = projects.update(session, service.vault, project_id, **_changes(change, project_id))
+        project = projects.update(
+            session, service.vault, project_id, actor=actor, now=service.clock.now(), **_changes(change, project_id)
+        )
         return Project.of(_assigned(session, service, project, change, actor))
 
 

@@ -83,8 +83,10 @@ def assign(
     """Let projects have a rate card: their next reports are priced by it."""
     opened = service()
     with transaction(opened.engine) as session:
+        for project_id in sorted(project_ids):
+            projects.lock(session, project_id)  # all of them before the audit log, for which every other writer waits
         for project_id in project_ids:
-            projects.update(session, opened.vault, project_id, rate_card_id=card_id)
+            projects.update(session, opened.vault, project_id, actor="cli", now=opened.clock.now(), rate_card_id=card_id)
     write(f"The next reports of {', '.join(project_ids)} are priced by {card_id}.")
 
 
