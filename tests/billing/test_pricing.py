@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.errors import NoRateCard
-from billing.money import Currency
+from billing.money import ROUNDING, Currency
 from billing.prices import cost, pieces
 from billing.pricing import Usage, price
 from billing.ratecard import CardHistory, Package, Volume
@@ -76,13 +76,13 @@ def test_the_totals_are_the_sums_of_their_parts(rate_card, used):
 @given(cards(), usages())
 def test_every_rounded_minute_is_on_one_line(rate_card, used):
     it = price(used, CardHistory([rate_card]), PERIOD)
-    places = rate_card.rounding.quantity_decimals
+    places, mode = rate_card.rounding.quantity_decimals, rate_card.rounding.quantity_mode
     for usage in used:
         lines = [
             line for line in it.lines if (line.project_id, line.usage, line.kind) == (usage.project_id, usage.usage, usage.kind)
         ]
-        exact = Fraction(sum(usage.days.values()), 10**6)
-        assert abs(sum(Fraction(line.quantity) for line in lines) - exact) < Fraction(1, 10**places)
+        minutes = Decimal(sum(usage.days.values())).scaleb(-6)
+        assert sum(line.quantity for line in lines) == minutes.quantize(Decimal(1).scaleb(-places), ROUNDING[mode])
     for line in it.lines:
         assert -line.quantity.as_tuple().exponent <= max(places, 6)
         assert 0 <= line.allowance_used <= max(line.quantity, 0)
@@ -234,6 +234,8 @@ def test_another_kind_of_usage_costs_something_where_it_has_a_price():
     assert price(used, CardHistory([card({})]), PERIOD).lines == ()
     priced = card({}, usage_prices={"sipUserMinutes": {"model": "flat", "unit_price": "0.005"}})
     assert str(price(used, CardHistory([priced]), PERIOD).total) == "5.00"
+    pooled = card({}, usage_prices=dump(priced)["usage_prices"], allowance={"scope": "pooled", "minutes": "600"})
+    assert str(price(used, CardHistory([pooled]), PERIOD).total) == "5.00", "the pool is for the tiers of the plan"
 
 
 def test_a_named_rate_of_the_table_takes_the_place_of_the_cards_own():
