@@ -13,7 +13,7 @@ from sqlmodel import Session
 from app.db import transaction
 from app.errors import NotFound
 from app.flows.reconcile import gather, priced
-from app.store import audit, invoices, observations, rate_cards, reports, vendor_invoices
+from app.store import audit, invoices, observations, rate_cards, reports, vendor_invoices, written
 from app.store.meeting_rows import PayloadError
 from app.store.payloads import content_hash
 from app.store.tables import Report
@@ -41,7 +41,7 @@ def verify_all(engine: Engine) -> list[str]:
         found += [problem for it in reports.ids(session) for problem in _report(session, reports.get(session, it))]
         found += [*rate_cards.check(session), *invoices.check(session), *_foundations(session)]
         found += vendor_invoices.check(session)
-        return found + audit.check(session)
+        return [*found, *written.check(session), *audit.check(session)]
 
 
 def _foundations(session: Session) -> Iterator[str]:
