@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 
 import pytest
@@ -119,6 +119,10 @@ def test_rounding_per_invoice_keeps_the_sum(rate_card, used, per):
     assert all(abs(line.amount - amount) <= minor for line, amount in zip(it.lines, exact, strict=True))
     if per == "invoice":
         assert it.subtotal == rate_card.currency.round(sum(exact, Decimal(0)), rate_card.rounding.amount_mode)
+        cut = [amount.quantize(minor, ROUND_FLOOR) for amount in exact]
+        parts = [(amount - floor, line.amount > floor) for line, amount, floor in zip(it.lines, exact, cut, strict=True)]
+        less, more = ([rest for rest, is_up in parts if is_up is up] for up in (False, True))
+        assert max(less, default=Decimal(0)) <= min(more, default=Decimal(1)), "the largest remainders are rounded up"
 
 
 @given(cards(), usages())
