@@ -248,8 +248,9 @@ def _most_free(quantities: Sequence[_Quantity]) -> list[int]:
     for usage in {it.of.usage for it in quantities if it.quantity < 0}:
         places = [place for place, it in enumerate(quantities) if it.of.usage == usage]
         unit = max(quantities[place].unit for place in places)
-        left = max(int(sum(quantities[place].quantity for place in places) * MICRO) // unit, 0)
-        parts = share(left, [found[place] // unit for place in places]) if left else [0 for _ in places]
+        whole = [found[place] // unit for place in places]
+        left = min(int(sum(quantities[place].quantity for place in places) * MICRO) // unit, sum(whole))
+        parts = share(left, whole) if left > 0 else [0 for _ in places]
         for place, part in zip(places, parts, strict=True):
             found[place] = part * unit
     return found

@@ -65,3 +65,32 @@ def test_what_is_free_of_a_tier_is_taken_before_what_is_free_of_all():
         (PLAN[0], "200.00", "0.00"),
         (PLAN[1], "110.00", "50.00"),
     ]
+
+
+def test_versions_that_round_minutes_otherwise_free_no_more_than_each_line_has():
+    """Of 2.7 minutes, 1 is taken back where whole minutes are billed."""
+    pooled = {"scope": "pooled", "minutes": "600"}
+    versions = [
+        card(FLAT, allowance=pooled, rounding={"quantity_decimals": "6"}),
+        card(FLAT, allowance=pooled, rounding={"quantity_decimals": "0"}, effective_from=str(MIDDLE), version=2),
+    ]
+    used = [Usage(project, PLAN[0], {PERIOD.first_day: 900_000}) for project in "abc"]
+    used.append(Usage("a", PLAN[0], {MIDDLE: -1_000_000}, kind="level_difference"))
+    for more in ([], [Usage("b", PLAN[0], {MIDDLE: 1_000_000})]):
+        for line in price([*used, *more], CardHistory(versions), PERIOD).lines:
+            assert 0 <= line.allowance_used <= max(line.quantity, 0)
+
+
+def test_of_versions_that_hold_a_day_the_one_published_last_counts_whenever_it_began():
+    late, last = card({}, effective_from=str(MIDDLE)), card(FLAT, version=2)
+    assert {CardHistory([late, last]).on(day).version for day in PERIOD.days} == {2}
+    ended = card(FLAT, effective_to=str(MIDDLE), version=2)
+    history = CardHistory([card({}), ended])
+    assert [history.on(MIDDLE + timedelta(days=it)).version for it in (0, 1)] == [2, 1]
+
+
+def test_each_part_rests_on_the_readings_of_its_own_days():
+    versions = [card(FLAT), card(FLAT, effective_from=str(MIDDLE), version=2)]
+    days = (PERIOD.first_day, MIDDLE, PERIOD.last_day)
+    used = Usage("100", PLAN[0], dict.fromkeys(days, 1_000_000), observations=dict(zip(days, "abc", strict=True)))
+    assert [line.observations for line in price([used], CardHistory(versions), PERIOD).lines] == [("a",), ("b", "c")]
