@@ -260,3 +260,12 @@ def test_a_tax_that_changes_under_the_same_name_is_refused():
     priced = price([samples.usage(samples.PLAN[0], 5)], samples.CardHistory([again]), samples.OCTOBER)
     with pytest.raises(NotInvoiceable, match="Two tax rates"):
         restate(invoice, [], priced, [], WHY)
+
+
+def test_what_is_left_of_a_line_is_a_lump_of_money_and_not_its_minutes_again():
+    invoice = samples.plain()
+    whole = credit(invoice, [], [CreditLine(1)], None, WHY)["lines"][0]
+    assert (whole["unit"], whole["quantity"]) == ("minute", invoice["lines"][0]["quantity"])
+    notes = [issue(credit(invoice, [], [CreditLine(1, Decimal("1.00"))], None, WHY), [])]
+    rest = credit(invoice, notes, [CreditLine(1)], None, WHY)["lines"][0]
+    assert [(it["unit"], it["quantity"]) for it in (notes[0]["lines"][0], rest)] == [("lump", "1"), ("lump", "1")]
