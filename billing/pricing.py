@@ -363,13 +363,14 @@ def _discounts(segment: _Segment, left: Decimal) -> list[DiscountLine]:
 
 
 def _true_up(segments: Sequence[_Segment], discounted: Decimal) -> Decimal:
-    """What is missing to the minimum that was committed to."""
-    committed = _sum(
+    """What is missing to the minimum that was committed to, if any was: a sum below zero alone is no promise."""
+    parts = [
         segment.part(segment.card.commitment, segment.card.currency.decimals, segment.card.rounding.amount_mode)
         for segment in segments
         if segment.card.commitment is not None
-    )
-    return max(committed - discounted, segments[-1].card.currency.round(Decimal(0)))
+    ]
+    nothing = segments[-1].card.currency.round(Decimal(0))
+    return max(_sum(parts) - discounted, nothing) if parts else nothing
 
 
 def _taxes(

@@ -46,7 +46,7 @@ def _core(engine: Engine, project: Project, aligned: AlignedPeriod, known_at: da
     terms = project.terms()
     with transaction(engine, read_only=True) as session:
         evidence = gather(session, _held(session, terms.project_id, aligned.period, known_at), as_of)
-        cards = rate_cards.history(session, project.rate_card_id).versions if project.rate_card_id else ()
+        cards = rate_cards.history(session, project.rate_card_id, known_at).versions if project.rate_card_id else ()
         found = balance(aligned, terms, evidence)
         invoiced = _invoiced(session, found, as_of)
         reconciliation = after_invoicing(found, lambda _: invoiced)

@@ -68,7 +68,10 @@ def test_the_totals_are_the_sums_of_their_parts(rate_card, used):
     assert [line.position for line in it.lines] == list(range(1, len(it.lines) + 1))
     if rate_card.tax:
         assert sum(tax.base for tax in it.taxes) == it.subtotal - it.discount + it.commitment
-    assert it.subtotal - it.discount + it.commitment >= (rate_card.commitment or 0)
+    if rate_card.commitment is None:
+        assert not it.commitment
+    else:
+        assert it.subtotal - it.discount + it.commitment >= rate_card.commitment
     if it.subtotal >= 0:
         assert 0 <= it.discount <= it.subtotal
 

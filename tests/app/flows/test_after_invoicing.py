@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from app.db import transaction
+from app.errors import Conflict
 from app.flows import invoice as flow
 from app.flows.reconcile import look_back
 from app.flows.verify import verify, verify_all
@@ -80,12 +81,20 @@ def test_only_what_changed_after_the_invoice_is_high_and_a_note_settles_it(opene
     assert verify_all(books.engine) == []
 
 
-def test_what_was_never_issued_or_is_void_weighs_nothing(opened: Callable[..., Books]) -> None:
+def test_what_was_never_issued_weighs_nothing(opened: Callable[..., Books]) -> None:
     books = opened()
     draft = books.draft()
     books.office.at("2026-11-21T20:00:00Z")
     assert weights(again(books.office))["2026-10-31"] == "medium"
-    issued = books.issue(draft)
+    books.do(flow.void, draft, reason="a test")
+    assert weights(again(books.office))["2026-10-31"] == "medium"
+    assert verify_all(books.engine) == []
+
+
+def test_what_is_void_weighs_nothing(opened: Callable[..., Books]) -> None:
+    books = opened()
+    issued = books.issue(books.draft())
+    books.office.at("2026-11-21T20:00:00Z")
     assert weights(again(books.office))["2026-10-31"] == "high"
     books.do(flow.void, issued, reason="a test")
     assert weights(again(books.office))["2026-10-31"] == "medium"
@@ -123,3 +132,27 @@ def test_a_meeting_that_changed_after_the_invoice_is_high(worked: Office) -> Non
     (found,) = (it for it in json.loads(report.body)["discrepancies"] if it["code"] == "restated")
     assert (found["severity"], found["sessions"]) == ("high", ["1_MX4xMDB-worked-A"])
     assert verify(books.engine, report.id) == []
+
+
+def test_a_draft_that_the_newest_report_no_longer_bears_out_is_not_issued(opened: Callable[..., Books]) -> None:
+    books = opened()
+    draft = books.draft()
+    again(books.office)
+    books.office.at("2026-11-21T20:00:00Z")
+    again(books.office)
+    approved = books.do(flow.approve, draft)
+    with pytest.raises(Conflict, match="draft it again"):
+        books.do(flow.finalize, approved)
+    issued = books.issue(books.do(flow.redraft, draft.id))
+    assert issued.number.endswith("-00001"), "the one that was refused took no number"
+
+
+def test_a_project_that_moved_is_not_billed_to_both(opened: Callable[..., Books]) -> None:
+    books = opened()
+    issued = books.issue(books.draft())
+    books.own(books.bob)
+    approved = books.do(flow.approve, books.draft(books.bob))
+    with pytest.raises(Conflict, match=issued.number):
+        books.do(flow.finalize, approved)
+    books.issue(books.credit(issued))
+    assert books.do(flow.finalize, approved).customer_id == books.bob
