@@ -29,6 +29,8 @@ from app.api import (
     rate_cards,
     reconciliations,
     reports,
+    vendor_invoices,
+    vendor_mappings,
     webhook_deliveries,
     webhook_endpoints,
 )
@@ -41,10 +43,11 @@ from app.settings import Settings
 
 DESCRIPTION = """
 Reconciles the usage of Vonage Video projects: aligns periods to Pacific midnights, collects what upstream says, and explains
-every minute between its session level and its project level.
+every minute between its session level and its project level. Prices them, and invoices them to customers.
 
-Minutes are texts with six decimals, days are Pacific dates, instants are UTC. Every request needs an API key, every POST takes
-an `Idempotency-Key`, every error is `application/problem+json`.
+Minutes are texts with six decimals, money is a text with its currency's own decimals, days are Pacific dates, instants are UTC.
+Every request needs an API key, every POST takes an `Idempotency-Key`, every change of a thing with a `version` names the one
+that was read, every error is `application/problem+json`.
 """
 
 
@@ -99,6 +102,8 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         customers,
         ownership,
         invoices,
+        vendor_invoices,
+        vendor_mappings,
         closes,
         audit_log,
         webhook_endpoints,

@@ -9,12 +9,13 @@ import pyarrow
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import collect, deliveries, exports, reconcile
+from benchmarks import collect, deliveries, exports, invoices, reconcile
 
 
 def main() -> None:
     """Run them one after the other; each contender has a process and both cores to itself."""
-    rows: list[dict[str, Any]] = [*collect.rows(), *reconcile.rows(), *exports.rows(), *deliveries.rows()]
+    suites = (collect, reconcile, invoices, exports, deliveries)
+    rows: list[dict[str, Any]] = [row for suite in suites for row in suite.rows()]
     table = Table("benchmark", "contender", "seconds", "ratio to the floor", "peak MB", "notes")
     for row in rows:
         notes = ", ".join(f"{key} {value:,}" for key, value in row.get("notes", {}).items())

@@ -61,7 +61,7 @@ SEVERITY: Mapping[Code, Severity] = {
 class Discrepancy:
     """One finding: signed micro-minutes by tier field, the days or sessions concerned, a sentence, its evidence.
 
-    `subject` is what it is about where that is neither a session nor a day.
+    `subject` is what it is about where that is neither a session nor a day, `weight` its severity where that is not its code's.
     """
 
     code: Code
@@ -71,11 +71,12 @@ class Discrepancy:
     sessions: Sequence[str] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
     subject: str = ""
+    weight: Severity | None = None
 
     @property
     def severity(self) -> Severity:
         """How much a person should care."""
-        return SEVERITY[self.code]
+        return self.weight or SEVERITY[self.code]
 
     @property
     def total(self) -> int:

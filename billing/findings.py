@@ -10,7 +10,7 @@ from billing.attribution import Tiers
 from billing.consistency import SessionContradictions, contradictions
 from billing.coverage import Coverage, DailyReading, DailyStatus, by_day
 from billing.discrepancy import Code, Discrepancy, words
-from billing.meetings import Crossing, MeetingLevel
+from billing.meetings import Change, Crossing, MeetingLevel
 from billing.minutes import format_minutes
 from billing.model import DayLine, ProjectTerms
 from billing.period import AlignedPeriod, BillingPeriod, day_at, microseconds
@@ -153,16 +153,17 @@ def _conflicts(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepancy]:
 
 
 def _restated_meetings(level: MeetingLevel, plan: TierPlan) -> Iterator[Discrepancy]:
-    by_session: dict[str, list[Tiers]] = defaultdict(list)
+    by_session: dict[str, list[Change]] = defaultdict(list)
     for change in level.restated:
-        by_session[change.session_id].append(change.minutes)
+        by_session[change.session_id].append(change)
     for session, changes in sorted(by_session.items()):
-        minutes = named(plan, _add(changes, len(plan)))
+        minutes = named(plan, _add((change.minutes for change in changes), len(plan)))
         yield Discrepancy(
             Code.RESTATED,
             minutes,
             f"A meeting of session {session} that had ended changed later, by {words(sum(minutes.values()))} minutes.",
             sessions=(session,),
+            evidence={"windows": sorted({str(change.window) for change in changes})},
         )
 
 

@@ -158,12 +158,7 @@ def draft(
     NotInvoiceable for a verdict that needs an override, or another currency.
     """
     check_verdicts(reports, override)
-    if customer["currency"] != priced.currency.code:
-        raise NotInvoiceable(
-            f"The rate card is in {priced.currency.code}, but the customer is invoiced in {customer['currency']}",
-            pointer="/currency",
-            expected="a rate card in the customer's currency",
-        )
+    check_currency(priced, customer["currency"])
     return {
         "kind": Kind.INVOICE,
         "customer_id": customer["id"],
@@ -216,6 +211,16 @@ def check_verdicts(reports: Sequence[ReportRef], override: Override | None) -> N
         named = ", ".join(f"{it.id} of project {it.project_id} is {it.verdict}" for it in doubtful)
         raise NotInvoiceable(
             f"This may be invoiced only with an override: {named}", pointer="/override", expected="a reason and a name"
+        )
+
+
+def check_currency(priced: Priced, currency: str) -> None:
+    """Raises NotInvoiceable where the prices are in another currency than the document."""
+    if priced.currency.code != currency:
+        raise NotInvoiceable(
+            f"The rate card is in {priced.currency.code}, but this is invoiced in {currency}",
+            pointer="/currency",
+            expected=f"a rate card in {currency}",
         )
 
 

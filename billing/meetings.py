@@ -52,10 +52,14 @@ class Reuse:
 
 @dataclass(frozen=True)
 class Change:
-    """A difference found in what upstream said of one session or meeting, by tier and signed."""
+    """A difference found in what upstream said of one session or meeting, by tier and signed.
+
+    `window` is the billing day of the answer that said it last.
+    """
 
     session_id: str
     minutes: Tiers
+    window: date
 
 
 @dataclass
@@ -226,7 +230,8 @@ def _add_statements(
     for session, (source, minutes) in latest.items():
         if any(minutes):
             level.mismatch += np.array(minutes, np.int64)
-            level.mismatches.append(Change(_name(ordered[source][1], session), minutes))
+            observation, day = ordered[source]
+            level.mismatches.append(Change(_name(day, session), minutes, observation.day))
 
 
 def _created_inside(window: tuple[Observation, MeetingDay], reused: Ints, period: BillingPeriod) -> Ints:
@@ -282,7 +287,7 @@ def _add_odd(
 def _latest(level: MeetingLevel, rows: _Rows, ordered: Sequence[tuple[Observation, MeetingDay]]) -> _Rows:
     """Each meeting once, as it was observed last; a change after it had ended is noted."""
     rows, again = _by_meeting(rows)
-    level.restated += _changes(rows, again, [day for _, day in ordered])
+    level.restated += _changes(rows, again, ordered)
     return rows.take(np.append(~again, True)) if rows.session.size else rows
 
 
@@ -293,13 +298,14 @@ def _by_meeting(rows: _Rows) -> tuple[_Rows, NDArray[np.bool_]]:
     return rows, np.logical_and.reduce([column[1:] == column[:-1] for column in identity])
 
 
-def _changes(rows: _Rows, again: NDArray[np.bool_], sources: Sequence[MeetingDay]) -> list[Change]:
+def _changes(rows: _Rows, again: NDArray[np.bool_], sources: Sequence[tuple[Observation, MeetingDay]]) -> list[Change]:
     """Where a meeting that had ended was answered with other minutes later."""
     changed = again & ~rows.live[:-1] & (rows.minutes[1:] != rows.minutes[:-1]).any(axis=1)
     return [
         Change(
-            _name(sources[int(rows.source[index])], int(rows.session[index])),
+            _name(sources[int(rows.source[index])][1], int(rows.session[index])),
             tuple((rows.minutes[index + 1] - rows.minutes[index]).tolist()),
+            sources[int(rows.source[index + 1])][0].day,
         )
         for index in np.flatnonzero(changed).tolist()
     ]
@@ -314,7 +320,7 @@ def _restated_since(
     for then in superseded:
         readings = [then, latest[then[0].day]]
         rows = _concatenate([_natives(reading, source, plan) for source, reading in enumerate(readings)])
-        changes += _changes(*_by_meeting(rows), [day for _, day in readings])
+        changes += _changes(*_by_meeting(rows), readings)
     return changes
 
 

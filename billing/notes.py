@@ -12,6 +12,33 @@ credits, each rounding is made up for by the next note, and what is credited las
 
 A line of a note names the invoice's line in `corrects_position`. A line that a restatement adds goes on in the invoice's
 numbering, so that it can be credited as well.
+
+Three tiers at 10.00 each, 10.00 off, 19 % of tax on the 20.00: 23.80. Credited line by line, a line's part of the discount is
+3.33, of two lines 6.67, so the second gives back 3.34; of the tax it is 1.27 of 6.67, then 2.53 of 13.33, so 1.26:
+
+>>> from datetime import date
+>>> from billing.invoice import draft
+>>> from billing.period import BillingPeriod
+>>> from billing.pricing import Usage, price
+>>> from billing.ratecard import CardHistory
+>>> from billing.ratecard_file import parse
+>>> tiers = ["from1To2Publishers", "from3To25Publishers", "from26PlusPublishers"]
+>>> card = parse({"name": "Doc", "currency": "EUR", "effective_from": "2026-01-01", "tier_plan": tiers,
+...     "prices": dict.fromkeys(tiers, {"model": "flat", "unit_price": "0.01"}), "tax": {"name": "DE VAT", "percent": "19"},
+...     "discounts": [{"kind": "fixed", "value": "10.00"}]})
+>>> day, month = date(2026, 10, 5), BillingPeriod(date(2026, 10, 1), date(2026, 10, 31))
+>>> priced = price([Usage("100", tier, {day: 1000 * 10**6}) for tier in tiers], CardHistory([card]), month)
+>>> payer = {"id": "cus_1", "currency": "EUR", "terms": {"days": 30, "text": ""}, "formats": ["pdf"]}
+>>> invoice = {**draft(payer, {}, month, priced, []), "id": "inv_1", "number": "A-2026-00001"}
+>>> invoice["total"]
+'23.80'
+>>> notes = []
+>>> for position in (1, 2, 3):
+...     notes.append(credit(invoice, notes, [CreditLine(position)], None, "Agreed."))
+>>> [(note["subtotal"], note["discount"], note["tax"], note["total"]) for note in notes]
+[('10.00', '3.33', '1.27', '7.94'), ('10.00', '3.34', '1.26', '7.92'), ('10.00', '3.33', '1.27', '7.94')]
+>>> left(invoice, notes), settled(invoice, notes)
+(Decimal('0.00'), True)
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +48,7 @@ from itertools import count
 from typing import Any
 
 from billing.errors import InvalidNote
-from billing.invoice import Json, Kind, Override, ReportRef, body, check_verdicts, core_of, named_once, plain
+from billing.invoice import Json, Kind, Override, ReportRef, body, check_currency, check_verdicts, core_of, named_once, plain
 from billing.money import EXACT, WIDE, Currency
 from billing.pricing import Priced
 
@@ -103,7 +130,8 @@ def credit(
     _check_total(state, _total(taken))
     change = {key: -amount for key, amount in taken.items() if key[0] not in _QUANTITIES}
     for place in state.lines:
-        if state.left["line", place] == state.restated["line", place] == taken.get(("line", place)):
+        untouched = all(state.left[name, place] == state.restated[name, place] for name in ("line", *_QUANTITIES))
+        if untouched and taken.get(("line", place)) == state.left["line", place]:
             change |= {(name, place): -state.restated[name, place] for name in _QUANTITIES}
     return _note(invoice, state, change, reason, {"restatement": False})
 
@@ -120,10 +148,12 @@ def restate(
     """The core of the note that makes of what was invoiced what `priced` says now, or None where no amount differs.
 
     A debit note where more is owed now, else a credit note. Earlier credits stand beside it; where they gave back more of a
-    line than is now invoiced, InvalidNote names it. Raises NotInvoiceable for a verdict that needs an override.
+    line than is now invoiced, InvalidNote names it. Raises NotInvoiceable for a verdict that needs an override, or another
+    currency.
     """
     _check_reason(reason)
     check_verdicts(reports, override)
+    check_currency(priced, invoice["currency"])
     state = _State.of(invoice, notes)
     anew = {**body(priced, reports), "kind": Kind.INVOICE}
     anew["lines"] = _placed(anew["lines"], state.lines)
@@ -238,8 +268,7 @@ def _within(state: _State, key: Key, amount: Decimal, what: str, pointer: str) -
 def _follow(state: _State, taken: Fields) -> Fields:
     """The discounts and taxes that go with the lines and the commitment taken: their part in all credited so far, less earlier.
 
-    A discount follows the lines of its own tax rate. Of 10.00 discounted on three lines of 10.00 each, crediting one line gives
-    back 3.33; with a second it is 6.67 of both, so 3.34; with the third all 10.00, so 3.33.
+    A discount follows the lines of its own tax rate.
     """
     restated, credited = state.restated, state.credited
     after = _plus(credited, taken)
@@ -320,7 +349,7 @@ def _note(invoice: Json, state: _State, change: Fields, reason: str, said: Json)
     kind = Kind.DEBIT_NOTE if total > 0 else Kind.CREDIT_NOTE
     amounts = change if kind is Kind.DEBIT_NOTE else _less({}, change)
     money = state.currency.text
-    named = [it for it in state.lines if any(amounts.get((name, it)) for name in ("line", *_QUANTITIES))]
+    named = [it for it in sorted(state.lines) if any(amounts.get((name, it)) for name in ("line", *_QUANTITIES))]
     discounts = {key[1]: amount for key, amount in amounts.items() if key[0] == "discount" and amount}
     # Those that the note's lines and discounts name, also on a base of zero: their category is said nowhere else.
     used = {*(state.lines[it]["tax"] for it in named), *(tax for *_, tax in discounts)}
@@ -350,6 +379,7 @@ def _note(invoice: Json, state: _State, change: Fields, reason: str, said: Json)
         "corrects": {key: invoice[key] for key in ("id", "number", "issued_on")},
         "reason": reason,
         "override": None,
+        "notes": "",
         **said,
     }
 

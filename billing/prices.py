@@ -1,15 +1,33 @@
 """The price models: what a run of minutes costs, from one position in the period to another.
 
-Positions are billable minutes since the period began, so that parts of a period add up to the whole:
+Positions are billable minutes since the period began, so that parts of a period add up to the whole. A bracket holds the
+quantities above its start and up to its `up_to`.
 
-- *flat*: every minute costs the same. 1,000 minutes at 0.00395 are 3.95.
-- *graduated*: each minute costs what its own bracket says. With 0.0045 up to 100,000 and 0.0040 above, 150,000 minutes are
-  100,000 × 0.0045 + 50,000 × 0.0040 = 450 + 200 = 650.
-- *volume*: all minutes cost what the bracket of the whole period's quantity says. With 0.006 up to 50,000 and 0.005 above,
-  60,000 minutes are 60,000 × 0.005 = 300; 50,000 are 50,000 × 0.006 = 300 too.
-- *package*: packages of `size`; one that is begun is paid for. With 1,000 for 7.00, 2,001 minutes are 3 packages, 21.00.
+*Flat*: every minute costs the same. 1,000 minutes at 0.00395 are 3.95:
 
-A bracket holds the quantities above its start and up to its `up_to`.
+>>> from billing.ratecard import Volume
+>>> def costs(price, minutes):
+...     return f"{cost(price, Decimal(minutes)):.2f}"
+>>> costs(Flat(Decimal("0.00395")), 1_000)
+'3.95'
+
+*Graduated*: each minute costs what its own bracket says. With 0.0045 up to 100,000 and 0.0040 above, 150,000 minutes are
+100,000 × 0.0045 + 50,000 × 0.0040 = 450 + 200:
+
+>>> low, high = Bracket(Decimal(0), Decimal(100_000), Decimal("0.0045")), Bracket(Decimal(100_000), None, Decimal("0.0040"))
+>>> costs(Graduated((low, high)), 150_000)
+'650.00'
+
+*Volume*: all minutes cost what the bracket of the whole period's quantity says. With the same brackets 100,000 minutes are
+100,000 × 0.0045, and 150,000 are 150,000 × 0.0040:
+
+>>> costs(Volume((low, high)), 100_000), costs(Volume((low, high)), 150_000)
+('450.00', '600.00')
+
+*Package*: one that is begun is paid for. With 1,000 minutes for 7.00, 2,000 are two packages and 2,001 are three:
+
+>>> costs(Package(Decimal(1_000), Decimal("7.00")), 2_000), costs(Package(Decimal(1_000), Decimal("7.00")), 2_001)
+('14.00', '21.00')
 """
 
 from collections.abc import Sequence
@@ -35,12 +53,11 @@ def pieces(price: Price, start: Decimal, end: Decimal, whole: Decimal) -> list[P
 
     Where `end` is below `start` the pieces are negative: what was counted before is taken back at its own price.
 
-    >>> from billing.ratecard import Graduated
-    >>> two = (Bracket(Decimal(0), Decimal(100_000), Decimal("0.0045")), Bracket(Decimal(100_000), None, Decimal("0.0040")))
-    >>> [(str(it.units), str(it.unit_price)) for it in pieces(Graduated(two), Decimal(0), Decimal(150_000), Decimal(150_000))]
-    [('100000', '0.0045'), ('50000', '0.0040')]
-    >>> [str(it.units) for it in pieces(Package(Decimal(1000), Decimal("7.00")), Decimal(0), Decimal(2001), Decimal(2001))]
-    ['3']
+    Minutes 1,500 to 2,001 in packages of 1,000 begin the third one:
+
+    >>> (piece,) = pieces(Package(Decimal(1_000), Decimal("7.00")), Decimal(1_500), Decimal(2_001), Decimal(2_001))
+    >>> str(piece.quantity), str(piece.units)
+    ('501', '1')
     """
     quantity = end - start
     if isinstance(price, Flat):
@@ -55,13 +72,7 @@ def pieces(price: Price, start: Decimal, end: Decimal, whole: Decimal) -> list[P
 
 
 def cost(price: Price, whole: Decimal) -> Decimal:
-    """What a whole period of so many billable minutes costs, not rounded.
-
-    >>> from billing.ratecard import Volume
-    >>> two = (Bracket(Decimal(0), Decimal(50_000), Decimal("0.006")), Bracket(Decimal(50_000), None, Decimal("0.005")))
-    >>> cost(Volume(two), Decimal(60_000)) == cost(Volume(two), Decimal(50_000)) == 300
-    True
-    """
+    """What a whole period of so many billable minutes costs, not rounded."""
     with localcontext(EXACT):
         return sum((it.units * it.unit_price for it in pieces(price, Decimal(0), whole, whole)), Decimal(0))
 

@@ -151,6 +151,11 @@ class _Quantity:
     def billable(self) -> Decimal:
         return self.quantity - self.allowance
 
+    @property
+    def unit(self) -> int:
+        """The last decimal of its minutes, in micro-minutes."""
+        return MICRO // int(10**self.segment.card.rounding.quantity_decimals)
+
 
 def price(usages: Sequence[Usage], cards: CardHistory, period: BillingPeriod, *, tax: str | None = None) -> Priced:
     """Price a customer's usage of one period; `tax` names a rate of the cards' table, in place of their own.
@@ -225,15 +230,30 @@ def _quantities(usages: Sequence[Usage], segments: Sequence[_Segment]) -> list[_
 
 def _with_allowance(quantities: Sequence[_Quantity], segments: Sequence[_Segment]) -> list[_Quantity]:
     """The same with what is free taken in order of time: of the tier first, then of the pool; several share in proportion."""
-    funds = _funds(segments)
+    funds, most = _funds(segments), _most_free(quantities)
     taken = list(quantities)
     for segment in segments:
         mine = [place for place, it in enumerate(taken) if it.segment is segment and it.quantity > 0]
         for fund in funds:
             places = [place for place in mine if taken[place].of.usage in segment.card.plan.fields]
             places = [place for place in places if fund in ("", taken[place].of.usage)]
-            _take(funds, fund, taken, places)
+            _take(funds, fund, taken, places, most)
     return taken
+
+
+def _most_free(quantities: Sequence[_Quantity]) -> list[int]:
+    """Of each, the micro-minutes that could be free. What is taken back of a usage is not: free minutes were never paid for,
+    and would be given back at their price."""
+    found = [int(max(it.quantity, Decimal(0)) * MICRO) for it in quantities]
+    for usage in {it.of.usage for it in quantities if it.quantity < 0}:
+        places = [place for place, it in enumerate(quantities) if it.of.usage == usage]
+        unit = max(quantities[place].unit for place in places)
+        whole = [found[place] // unit for place in places]
+        left = min(int(sum(quantities[place].quantity for place in places) * MICRO) // unit, sum(whole))
+        parts = share(left, whole) if left > 0 else [0 for _ in places]
+        for place, part in zip(places, parts, strict=True):
+            found[place] = part * unit
+    return found
 
 
 def _funds(segments: Sequence[_Segment]) -> dict[str, Decimal]:
@@ -249,14 +269,15 @@ def _funds(segments: Sequence[_Segment]) -> dict[str, Decimal]:
     return dict(sorted(funds.items(), key=lambda it: it[0] == ""))
 
 
-def _take(funds: dict[str, Decimal], fund: str, taken: list[_Quantity], places: Sequence[int]) -> None:
-    wanted = [int(taken[place].billable * MICRO) for place in places]
+def _take(funds: dict[str, Decimal], fund: str, taken: list[_Quantity], places: Sequence[int], most: Sequence[int]) -> None:
+    wanted = [most[place] - int(taken[place].allowance * MICRO) for place in places]
     # Taken in units of the rounded quantities, so that no line's free minutes have more decimals than its quantity.
-    unit = MICRO // 10 ** taken[places[0]].segment.card.rounding.quantity_decimals if places else 1
-    free = min(int(funds[fund] * MICRO) // unit, sum(wanted) // unit)
+    unit = taken[places[0]].unit if places else 1
+    units = [value // unit for value in wanted]
+    free = min(int(funds[fund] * MICRO) // unit, sum(units))
     if free <= 0:
         return
-    for place, part in zip(places, share(free, [value // unit for value in wanted]), strict=True):
+    for place, part in zip(places, share(free, units), strict=True):
         taken[place] = replace(taken[place], allowance=taken[place].allowance + Decimal(part * unit).scaleb(-6))
     funds[fund] -= Decimal(free * unit).scaleb(-6)
 
@@ -342,13 +363,14 @@ def _discounts(segment: _Segment, left: Decimal) -> list[DiscountLine]:
 
 
 def _true_up(segments: Sequence[_Segment], discounted: Decimal) -> Decimal:
-    """What is missing to the minimum that was committed to."""
-    committed = _sum(
+    """What is missing to the minimum that was committed to, if any was: a sum below zero alone is no promise."""
+    parts = [
         segment.part(segment.card.commitment, segment.card.currency.decimals, segment.card.rounding.amount_mode)
         for segment in segments
         if segment.card.commitment is not None
-    )
-    return max(committed - discounted, segments[-1].card.currency.round(Decimal(0)))
+    ]
+    nothing = segments[-1].card.currency.round(Decimal(0))
+    return max(_sum(parts) - discounted, nothing) if parts else nothing
 
 
 def _taxes(

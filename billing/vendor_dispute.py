@@ -46,8 +46,8 @@ _CLAIMS = 200
 _NOTES = 20
 _LONGEST = 4_000
 _RIGHT = (
-    "What we hold to be right is the usage that your own Insights API states for these projects, at the prices of our rate card. "
-    "Each row that differs is below."
+    "What we hold to be right is the usage that your own Insights API states for these projects, at the prices of our rate "
+    "card. Each row that differs is below."
 )
 
 
@@ -72,7 +72,7 @@ class Dispute:
             "match.json": self.match,
             **{f"report-{report['id']}.json": body for report, body in zip(matched["reports"], self.reports, strict=True)},
         }
-        letter = self.letter(matched, sorted(files))
+        letter = self.letter(matched, sorted([*files, "dispute-form.csv"]))
         files |= {"letter.pdf": pdf.letter(letter), "dispute-form.csv": csv.table(FORM, _form(letter, matched))}
         sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
         return _zip(files | {"SHA256SUMS": sums.encode()})
@@ -80,8 +80,8 @@ class Dispute:
     def letter(self, matched: Mapping[str, Any], enclosed: Sequence[str]) -> dict[str, Any]:
         """The letter, as `billing.exports.pdf.letter` prints it."""
         invoice, variance, period = self.invoice, matched["variance"], self.invoice.period
-        claimed = f"{invoice.currency.code} {variance['amount']}"
-        days = f"{period.first_day} to {period.last_day}"
+        claimed = f"a credit of {invoice.currency.code} {variance['amount']}"
+        days = f"{period.first_day} to {period.last_day}, billing days in Pacific time"
         return {
             "date": str(self.matched_at.date()),
             "subject": f"Dispute of invoice {invoice.number}",
@@ -103,7 +103,7 @@ class Dispute:
             "ours": variance["expected"],
             "claimed": variance["amount"],
             "opening": [
-                f"We dispute your invoice {invoice.number} for {days}, billing days in Pacific time, and ask for {claimed}.",
+                f"We dispute your invoice {invoice.number} for {days}, and ask for {claimed}.",
                 _RIGHT,
                 *matched["notes"][:_NOTES],
             ],
@@ -118,8 +118,8 @@ class Dispute:
                 for cause in Cause
             ],
             "closing": [
-                f"Please issue a credit note of {claimed}, or answer each row.",
-                "The files enclosed hold every row and every billing day, and the reports that they come from, with their hashes.",
+                f"Please issue {claimed}, or answer each row.",
+                "The files enclosed hold every row, every billing day and the reports that they come from, with their hashes.",
             ],
             "enclosed": list(enclosed),
             "references": [
@@ -198,7 +198,7 @@ def _form(letter: Mapping[str, Any], matched: Mapping[str, Any]) -> list[dict[st
         values[reason] = values.get(reason, Decimal(0)) + Decimal(part["amount"])
     said: dict[str, list[str]] = {reason: [] for reason in values}
     for claim in letter["claims"]:
-        said[claim["reason"]].append(claim["detail"] or claim["label"])
+        said[claim["reason"]].append(f"{claim['label']}: {claim['detail'] or claim['amount']}")
     return [
         {
             "api_key": " ".join(letter["accounts"]),

@@ -49,8 +49,9 @@ _DATE_PARTS = {"YYYY": r"(?P<year>\d{4})", "MM": r"(?P<month>\d{2})", "DD": r"(?
 class Numbers:
     """How numbers are written: `negative` is one of NEGATIVES, `symbol` stands before or after an amount, such as "$".
 
-    >>> Numbers(thousands=",", negative="parentheses", symbol="$").plain("($1,234.50)")
-    '-1234.50'
+    >>> american = Numbers(thousands=",", negative="parentheses", symbol="$")
+    >>> american.plain("($1,234.50)"), american.plain("$(1,234.50)"), american.plain("1234.5 $")
+    ('-1234.50', '-1234.50', '1234.5')
     >>> Numbers().plain("1,2") is None
     True
     """
@@ -64,20 +65,26 @@ class Numbers:
     def _pattern(self) -> re.Pattern[str]:
         between = re.escape(self.thousands.translate(_SPACES))
         grouped = rf"\d{{1,3}}(?:{between}\d{{3}})+|" if between else ""
-        symbol = rf"(?:{re.escape(self.symbol.translate(_SPACES))})?" if self.symbol else ""
-        return re.compile(rf"{symbol} ?(?P<whole>{grouped}\d+)(?:{re.escape(self.decimal)}(?P<part>\d+))? ?{symbol}", re.ASCII)
+        return re.compile(rf"(?P<whole>{grouped}\d+)(?:{re.escape(self.decimal)}(?P<part>\d+))?", re.ASCII)
 
     def plain(self, text: str) -> str | None:
-        """The number as a plain decimal text; None where it is none in this form."""
+        """The number as a plain decimal text; None where it is none in this form. The symbol may be within the sign."""
         text, sign = text.translate(_SPACES).strip(), ""
+        if self.symbol and text.count(self.symbol) > 1:
+            return None
+        text = self._without_symbol(text)
         before, after = {"minus": ("-", ""), "trailing_minus": ("", "-"), "parentheses": ("(", ")")}[self.negative]
         if len(text) > 1 and text.startswith(before) and text.endswith(after):
-            text, sign = text[len(before) : len(text) - len(after)].strip(), "-"
+            text, sign = self._without_symbol(text[len(before) : len(text) - len(after)].strip()), "-"
         match = self._pattern.fullmatch(text)
         if not match:
             return None
         whole = re.sub(r"\D", "", match["whole"]).lstrip("0") or "0"
         return f"{sign}{whole}.{match['part']}" if match["part"] else sign + whole
+
+    def _without_symbol(self, text: str) -> str:
+        symbol = self.symbol.translate(_SPACES)
+        return text.removeprefix(symbol).strip() if text.startswith(symbol) else text.removesuffix(symbol).strip()
 
 
 @dataclass(frozen=True)

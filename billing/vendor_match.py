@@ -92,7 +92,7 @@ def mismatches(invoice: BilledInvoice, matched: Mapping[str, Any], invoice_id: s
                 **{key: line[key] for key in _EVIDENCE},
                 "rows": line["rows"][:_MOST_ROWS],
             }
-            summary = f"Invoice {invoice.number} of {invoice.vendor}: {line['explanation']}"
+            summary = f"Invoice {invoice.number} of {invoice.vendor}, {line['label']}: {line['explanation']}"
             found = Discrepancy(Code.VENDOR_INVOICE_MISMATCH, minutes, summary, evidence=evidence, subject=" ".join(subject))
             yield line["project_id"] or projects[0], found, line["difference"]
 
@@ -149,7 +149,7 @@ def _other(other: Other, currency: Currency) -> dict[str, Any]:
         state = "not_billed"
     elif state == "differs" and not other.our_amount:
         state = "not_in_usage"
-    said = f"{_OTHERS[other.kind]}: billed {currency.text(other.amount)}, and {currency.text(other.our_amount)} is right."
+    said = f"Billed {currency.text(other.amount)}, and {currency.text(other.our_amount)} is right."
     return {
         "kind": other.kind,
         "rows": [row.line for row in other.rows],
@@ -175,17 +175,16 @@ _OTHERS = {
     "credit": "Credits and discounts",
     "tax": "Tax on what is billed",
     "other": "Other charges",
-    "total": "The invoice's total, against the sum of its rows",
+    "total": "Total, against the sum of the rows",
 }
 
 
 def _explain(group: Group, currency: Currency, differs: bool) -> str:
     """Sentences for a finance person; the reasons only where they matter."""
-    billed = f"billed {words(group.billed)} minutes for {currency.text(group.amount)}" if group.rows else "not billed"
-    used = f"used {words(group.used)} for {currency.text(group.our_amount)}"
+    billed = f"Billed {words(group.billed)} minutes for {currency.text(group.amount)}" if group.rows else "Not billed"
+    used = f"used {words(group.used)} for {currency.text(group.our_amount)}."
     reasons = [_reason(cause, group, currency) for cause in Cause if cause in group.minutes or cause in group.money]
-    said = f"{describe(group.usage)}: {billed}, {used}"
-    return f"{said}. {' '.join(reasons)}" if reasons and differs else f"{said}."
+    return " ".join([f"{billed}, {used}", *(reasons if differs else ())])
 
 
 def _reason(cause: Cause, group: Group, currency: Currency) -> str:
@@ -207,7 +206,8 @@ def _reason(cause: Cause, group: Group, currency: Currency) -> str:
         case Cause.PERIOD:
             said = f"{many} {'more' if minutes > 0 else 'fewer'}, because other days are billed"
         case Cause.SPILLOVER:
-            said = f"{many} that reused sessions and meetings over the period's edges hold outside of it"
+            where = "hold outside of it" if minutes > 0 else "hold in it, and the session level does not have"
+            said = f"{many} that reused sessions and meetings over the period's edges {where}"
         case Cause.ROUNDING:
             said = "Rounding"
         case _:

@@ -3,8 +3,9 @@
 The causes are asked in this order, and each takes only what it explains of what the one before left:
 
 1. *period* or *spillover*: what was billed is, for more usages than fit as it is, what was used on other days, or the session
-   level with the minutes that reused sessions and straddling meetings hold outside the period. At least half of the usages
-   that were billed must fit; where several readings do, the one that leaves the fewest misfits, then the nearest, counts.
+   level with the minutes that reused sessions and straddling meetings hold outside the period. More than half of the usages
+   must fit, so well that it is hardly by chance; of several such readings the one with the fewest misfits counts, then the
+   nearest.
 2. *rounding*: less than one unit of the last decimal that the quantity was written with, for each of its rows.
 3. *tier mix*: minutes that one tier has too many and another too few.
 4. *volume*: the rest.
@@ -24,7 +25,7 @@ cycle, or the days that a month in UTC touches. A `Zone` is the period by the ho
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from itertools import accumulate
@@ -37,6 +38,8 @@ from billing.vendor import is_tier
 REACH = 35
 """How many days before and after the period are looked at: a cycle is at most a month off."""
 _LONGER = 3
+_BY_CHANCE = 0.05
+"""A reading that fits with more than this likelihood, had anything been billed, explains nothing."""
 
 Minutes = Mapping[str, int]
 """Micro-minutes by usage."""
@@ -76,8 +79,9 @@ class Zone:
 class Unit:
     """What is held of one project, or of several together (`project_id` is ""), in and around a period.
 
-    `days` is the project level of each day that is held; the levels of meetings and sessions are of the period, None where they
-    are not known; `spillover` is what the session level has more, by reuse and straddling.
+    `days` is the project level of each day that is held, `partly` those that not every one of the projects has. The levels of
+    meetings and sessions are of the period, None where they are not known; `spillover` is what the session level has more, by
+    reuse and straddling.
     """
 
     project_id: str
@@ -86,6 +90,7 @@ class Unit:
     session_level: Minutes | None = None
     spillover: Minutes = field(default_factory=dict)
     zone: Zone | None = None
+    partly: frozenset[date] = frozenset()
 
     def used(self, period: BillingPeriod) -> Minutes:
         """The project level of a period."""
@@ -102,28 +107,34 @@ class TakenApart:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Another reading of what was billed: what it would be, and what of it is explained where it fits."""
+    """Another reading of what was billed: what it would be, and what of it is explained where it fits.
+
+    `spread` is how far readings of its kind lie apart, and `tried` how many lie as near: by both a fit may be chance.
+    """
 
     cause: Cause
     words: str
     minutes: Minutes
     explains: Minutes
+    spread: Minutes
+    tried: int = 1
     error: Minutes = field(default_factory=dict)
 
 
 def together(units: Sequence[Unit]) -> Unit:
-    """Several projects as one: a day, or a level, is held where all hold it."""
-    days = set[date].intersection(*(set(unit.days) for unit in units))
+    """Several projects as one: a level is known where it is of all."""
+    days = sorted({day for unit in units for day in unit.days})
     zones = [unit.zone for unit in units if unit.zone]
     return Unit(
         "",
-        {day: _sum(unit.days[day] for unit in units) for day in sorted(days)},
+        {day: _sum(unit.days.get(day, {}) for unit in units) for day in days},
         _level(unit.meeting_level for unit in units),
         _level(unit.session_level for unit in units),
         _sum(unit.spillover for unit in units),
         Zone(zones[0].name, _sum(it.minutes for it in zones), _sum(it.error for it in zones))
         if len(zones) == len(units)
         else None,
+        frozenset(day for day in days if any(day not in unit.days for unit in units)),
     )
 
 
@@ -154,11 +165,11 @@ def _best(
 ) -> _Reading | None:
     asked = {usage: it for usage, it in billed.items() if it.minutes}
     fewest = _misfits(asked, used, used, {}, tolerance)
-    fewest = min(fewest, len(asked) // 2 + 1)  # so that at least half fit
+    fewest = min(fewest, (len(asked) + 1) // 2)  # so that more than half fit
     best = None
     for reading in (*_spilled(unit, used), *_other_days(unit, period, used, asked), *_zones(unit, used)) if fewest else ():
         misfits = _misfits(asked, reading.minutes, used, reading.error, tolerance)
-        if misfits < fewest:
+        if misfits < fewest and _chance(asked, reading, used, tolerance) <= _BY_CHANCE:
             best, fewest = reading, misfits
     if best is None:
         return None
@@ -169,7 +180,18 @@ def _best(
         else best.explains.get(usage, 0)
         for usage, it in billed.items()
     }
-    return _Reading(best.cause, best.words, best.minutes, explains)
+    return replace(best, explains=explains)
+
+
+def _chance(asked: Mapping[str, Billed], reading: _Reading, used: Minutes, tolerance: Tolerance) -> float:
+    """How likely one of so many readings would fit so well, if what was billed lay anywhere among them."""
+    likelihood = float(reading.tried)
+    for usage, it in asked.items():
+        minutes, spread = reading.minutes.get(usage, 0), abs(reading.spread.get(usage, 0))
+        if spread and _fits(it, minutes, used.get(usage, 0), reading.error.get(usage, 0), tolerance):
+            off = max(abs(it.minutes - minutes), it.step, tolerance.of(it.minutes, minutes))
+            likelihood *= min(2 * off / spread, 1)
+    return likelihood
 
 
 def _misfits(asked: Mapping[str, Billed], minutes: Minutes, used: Minutes, error: Minutes, tolerance: Tolerance) -> int:
@@ -187,9 +209,10 @@ def _fits(it: Billed, minutes: int, used: int, error: int, tolerance: Tolerance)
 def _spilled(unit: Unit, used: Minutes) -> Iterator[_Reading]:
     if any(unit.spillover.values()):
         words = "What was billed is the session level, which holds minutes outside the period."
-        yield _Reading(Cause.SPILLOVER, words, _sum((used, unit.spillover)), unit.spillover)
+        yield _Reading(Cause.SPILLOVER, words, _sum((used, unit.spillover)), unit.spillover, unit.spillover)
         if unit.session_level:
-            yield _Reading(Cause.SPILLOVER, words, _sum((used, unit.session_level, _less(unit, used))), unit.spillover)
+            minutes = _sum((used, unit.session_level, _less(unit, used)))
+            yield _Reading(Cause.SPILLOVER, words, minutes, unit.spillover, _change(used, minutes))
 
 
 def _less(unit: Unit, used: Minutes) -> Minutes:
@@ -202,26 +225,32 @@ def _other_days(unit: Unit, period: BillingPeriod, used: Minutes, asked: Iterabl
     first = period.first_day - timedelta(days=REACH)
     span = [first + timedelta(days=offset) for offset in range(len(period) + 2 * REACH)]
     sums = {usage: [0, *accumulate(unit.days.get(day, {}).get(usage, 0) for day in span)] for usage in asked}
-    held = [0, *accumulate(day in unit.days for day in span)]
+    held = [0, *accumulate(day in unit.days and day not in unit.partly for day in span)]
     runs = [
         (start, start + length)
         for start in range(len(span))
         for length in range(max(len(period) - _LONGER, 1), len(period) + _LONGER + 1)
         if start + length <= len(span) and (start, length) != (REACH, len(period))
     ]
-    for start, end in sorted(runs, key=lambda run: (abs(run[0] - REACH) + abs(run[1] - REACH - len(period)), run)):
-        if held[end] - held[start] == end - start:
-            minutes = {usage: column[end] - column[start] for usage, column in sums.items()}
-            words = f"What was billed is what was used from {span[start]} to {span[end - 1]}."
-            yield _Reading(
-                Cause.PERIOD, words, minutes, {usage: value - used.get(usage, 0) for usage, value in minutes.items()}
-            )
+    runs = [(start, end) for start, end in runs if held[end] - held[start] == end - start]
+    runs.sort(key=lambda run: (abs(run[0] - REACH) + abs(run[1] - REACH - len(period)), run))
+    spread = {usage: _range(column[end] - column[start] for start, end in runs) for usage, column in sums.items()}
+    for tried, (start, end) in enumerate(runs, 1):
+        minutes = {usage: column[end] - column[start] for usage, column in sums.items()}
+        words = f"What was billed is what was used from {span[start]} to {span[end - 1]}."
+        yield _Reading(Cause.PERIOD, words, minutes, _change(used, minutes), spread, tried)
 
 
 def _zones(unit: Unit, used: Minutes) -> Iterator[_Reading]:
     if unit.zone:
         words = f"What was billed is what was used in the period by the days of {unit.zone.name}."
-        yield _Reading(Cause.PERIOD, words, unit.zone.minutes, _change(used, unit.zone.minutes), unit.zone.error)
+        change = _change(used, unit.zone.minutes)
+        yield _Reading(Cause.PERIOD, words, unit.zone.minutes, change, change, error=unit.zone.error)
+
+
+def _range(values: Iterable[int]) -> int:
+    found = list(values)
+    return max(found) - min(found) if found else 0
 
 
 def _change(used: Minutes, minutes: Minutes) -> Minutes:

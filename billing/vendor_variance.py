@@ -42,7 +42,7 @@ from billing.money import EXACT, Currency
 from billing.pricing import Line, Priced, Usage, price, settle
 from billing.ratecard import CardHistory, Flat, Package, Price
 from billing.vendor import BilledInvoice, BilledLine, Kind
-from billing.vendor_minutes import Billed, Cause, TakenApart, Unit, take_apart
+from billing.vendor_minutes import Billed, Cause, Unit, take_apart
 
 Key = tuple[str, str]
 """A project, "" for all together, and a usage."""
@@ -113,7 +113,13 @@ class _Walk:
         self.currency = self.card.currency
         self.units = {unit.project_id: unit for unit in units}
         self.rows = _grouped(invoice)
-        self.apart = {unit.project_id: self._apart(unit, tolerance) for unit in units}
+        self.billed: dict[str, dict[str, Billed]] = {}
+        for (project, usage), rows in self.rows.items():
+            minutes = Billed(sum(row.micro for row in rows), sum(row.step for row in rows))
+            self.billed.setdefault(project, {})[usage] = minutes
+        self.apart = {
+            unit.project_id: take_apart(unit, self.period, self.billed.get(unit.project_id, {}), tolerance) for unit in units
+        }
         self.used = {
             (unit.project_id, usage): micro for unit in units for usage, micro in unit.used(self.period).items() if micro
         }
@@ -140,14 +146,6 @@ class _Walk:
         findings = [f"{name and f'Project {name}: '}{it.finding}" for name, it in self.apart.items() if it.finding]
         return Variance(groups, others, self.invoice.total, first.total, self.parts, counted, findings)
 
-    def _apart(self, unit: Unit, tolerance: Tolerance) -> TakenApart:
-        billed = {
-            usage: Billed(sum(row.micro for row in rows), sum(row.step for row in rows))
-            for (project, usage), rows in self.rows.items()
-            if project == unit.project_id
-        }
-        return take_apart(unit, self.period, billed, tolerance)
-
     def _minutes(self, key: Key) -> dict[Cause, int]:
         return {cause: part[key[1]] for cause, part in self.apart[key[0]].parts.items() if key[1] in part}
 
@@ -169,8 +167,10 @@ class _Walk:
 
     def _bill(self, before: Priced) -> Priced:
         """From the card's lines for the billed minutes to the vendor's own: what its rows bill more, by cause."""
-        lines = {key: [line for line in before.lines if (line.project_id, line.usage) == key] for key in self.rows}
-        more = {key: self._blame(key, rows, lines[key]) for key, rows in self.rows.items()}
+        lines: dict[Key, list[Line]] = {}
+        for line in before.lines:
+            lines.setdefault((line.project_id, line.usage), []).append(line)
+        more = {key: self._blame(key, rows, lines.get(key, ())) for key, rows in self.rows.items()}
         for cause in (Cause.VOLUME, Cause.PRICE, Cause.ROUNDING, Cause.UNEXPLAINED):
             change = {key: part[cause] for key, part in more.items() if part.get(cause)}
             if change:

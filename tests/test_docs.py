@@ -2,13 +2,18 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from app.api.openapi import EXAMPLES
+from app.cli import app
 from app.demo.month import planted_month
 from billing.discrepancy import Code
+from billing.exports import csv, focus
 from billing.minutes import parse_minutes
 from billing.model import Verdict
 
@@ -48,7 +53,26 @@ def test_the_days_add_up_to_the_meeting_level() -> None:
     assert [sum(int(cell[tier]) for cell in cells if len(cell) > tier) for tier in (0, 1)] == [210, 75]
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With these arguments and options: it is read as the program reads it, its files at hand, and not run."""
+    monkeypatch.chdir(tmp_path)
+    shown = [line for path in DOCUMENTS for line in re.findall(r"^ {4}reckoner (.*)$", path.read_text(), re.MULTILINE)]
+    assert len(shown) > 20
+    for line in shown:
+        command, context, words = get_command(app), None, shlex.split(line.partition(" > ")[0], comments=True)
+        while isinstance(command, TyperGroup):
+            context = command.context_class(command, parent=context, info_name=command.name)
+            assert words[0] in command.commands, line
+            command, words = command.commands[words[0]], words[1:]
+        for file in filter(re.compile(r"[\w-]+\.\w+").fullmatch, words):
+            Path(file).touch()
+        command.make_context(line, words, parent=context).close()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(path: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)", path.read_text()) if "://" not in link]
     assert [link for link in links if not (path.parent / link).exists()] == []
@@ -57,3 +81,24 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 def test_the_readme_shows_what_the_demonstration_plants() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [planted.words for planted in planted_month(1.0).planted if planted.words not in readme] == []
+
+
+def columns(title: str) -> list[str]:
+    """The names in the last table of a chapter of the guide to exports."""
+    chapter = (ROOT / "docs" / "exports.md").read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+    return [row[0] for row in table(chapter, "| column |")]
+
+
+def test_every_column_of_an_export_is_explained_in_its_place() -> None:
+    assert columns("CSV of a report") == list(csv.REPORT_COLUMNS)
+    assert columns("CSV of an invoice") == list(csv.INVOICE_COLUMNS)
+    assert columns("FOCUS") == list(focus.COLUMNS)
+
+
+def test_every_term_of_an_e_invoice_that_is_written_is_in_the_guide() -> None:
+    term = re.compile(r"\bB[TG]-\d+")
+    written = {
+        it for name in ("terms", "facturx", "ubl") for it in term.findall((ROOT / f"billing/exports/{name}.py").read_text())
+    }
+    told = {it for row in table((ROOT / "docs" / "e-invoices.md").read_text(), "| term |") for it in term.findall(row[0])}
+    assert told == written

@@ -103,6 +103,9 @@ def _require_known_parameters(request: Request) -> None:
 
 
 def _is_json(request: Request) -> bool:
+    """Whether its header says that the body is JSON; what has no body need not say so."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return True
     header = Message()
     header["content-type"] = request.headers.get("content-type", "")
     return header.get_content_type() == "application/json"

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problems
 from app.counters import HTTP_SECONDS
 
-BODY_LIMIT = 1024 * 1024
-"""Bytes of a request's body; the largest honest one is a project with its private key, some 4 KiB."""
+BODY_LIMIT = 8 * 1024 * 1024
+"""Bytes of a request's body; the largest honest one is a vendor's invoice of 50,000 rows."""
 BODY_SECONDS = 30
 """How long a client may take to send it."""
 
@@ -77,7 +77,7 @@ def _operation(scope: Scope) -> str:
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
     """The whole body; None if the client went away before its end. Raises HTTP 413 or 408."""
-    body, more = b"", True
+    body, more = bytearray(), True
     try:
         async with timeout(BODY_SECONDS):
             while more:
@@ -90,7 +90,7 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
                     raise HTTPException(413, headers={"Connection": "close"})
     except TimeoutError:
         raise HTTPException(408, headers={"Connection": "close"}) from None
-    return body
+    return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -42,10 +42,10 @@ from app.api.versions import (
 from app.db import transaction
 from app.flows import invoice as flow
 from app.flows import notes
+from app.flows.exports import export_invoice as export
 from app.store import invoices
 from app.store.money_tables import Invoice as Stored
 from billing.exports.formats import MEDIA_TYPES, InvoiceFormat
-from billing.exports.formats import invoice as exported
 from billing.invoice import Kind, Status
 from billing.money import decimal_of
 from billing.notes import CreditLine
@@ -56,6 +56,7 @@ InPath = Annotated[str, Path(pattern=OUR_ID, description="The id of an invoice o
 Reason = Annotated[
     str, Field(min_length=1, max_length=1000, pattern=WORDS, examples=["Agreed with the customer on the phone."])
 ]
+RESTATED = "The reports of the period were restated."
 LONGEST_NOTE = 10_000
 """Lines that one credit note may name."""
 STEPS = WRITES | NOT_FOUND | STALE | ETAG
@@ -114,7 +115,7 @@ class Voiding(Step):
 class Restatement(Step):
     """Why what was invoiced is restated."""
 
-    reason: Reason = "The reports of the period were restated."
+    reason: Reason = RESTATED
     override: Override | None = None
 
 
@@ -238,10 +239,7 @@ def export_invoice(
 ) -> Response:
     """The document as a file: canonical JSON, PDF, CSV, a workbook, FOCUS 1.2 rows, or, once it is issued, an e-invoice:
     `facturx` (a PDF with the XML inside), `ubl`, and `xml`, which is the XML of the e-invoice that the customer asks for."""
-    with transaction(service.engine, read_only=True) as session:
-        invoice = invoices.get(session, invoice_id)
-        document = flow.whole(invoice)
-    file = exported(document, format)
+    invoice, file = export(service.engine, invoice_id, format)
     headers = {
         "Content-Disposition": f'attachment; filename="{invoice.number or invoice.id}.{file.extension}"',
         "ETag": f'"{sha256(file.content).hexdigest()}"',

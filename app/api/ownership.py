@@ -21,7 +21,7 @@ from billing.errors import InvalidSetting
 router = APIRouter(prefix="/projects/{project_id}", tags=["projects"], route_class=Operation)
 
 LONGEST_LIST = 10_000
-"""Sessions in one request, about as many as a body of 1 MiB holds: longer lists come in parts."""
+"""Sessions in one request: longer lists come in parts."""
 _COLUMNS = ["session_id", "customer_id"]
 
 

@@ -140,7 +140,7 @@ _HTTP = {
     404: "There is nothing at this address.",
     405: "The address does not take this method; the header Allow names those that it takes.",
     408: "The body did not arrive in time.",
-    413: "The body is larger than 1 MiB.",
+    413: "The body is larger than 8 MiB.",
     415: "The body must be JSON, and the header Content-Type must say so: application/json.",
 }
 

@@ -236,9 +236,10 @@ def get_project(service: Reads, project_id: InPath) -> Project:
 def change_project(service: Administers, actor: Actor, project_id: InPath, change: ProjectChange) -> Project:
     """Change some fields. Reports that exist stay as they are; the next one follows the new terms."""
     with transaction(service.engine) as session:
+        now = service.clock.now()
         before = projects.get(session, service.vault, project_id)
-        project = projects.update(session, service.vault, project_id, **_changes(change, project_id))
-        plans.follow(session, before, project, service.clock.now())
+        project = projects.update(session, service.vault, project_id, actor=actor, now=now, **_changes(change, project_id))
+        plans.follow(session, before, project, now)
         return Project.of(_assigned(session, service, project, change, actor))
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel
 
 from app.api.access import Operation, Reads
@@ -22,6 +22,7 @@ from app.api.schemas import (
     Page,
     TierMinutes,
 )
+from app.api.versions import NOT_MODIFIED, PRIVATE, IfNoneMatch, unless_known
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.flows import exports
@@ -38,7 +39,6 @@ router = APIRouter(prefix="/reports", tags=["reports"], route_class=Operation)
 
 InPath = Annotated[str, Path(pattern=OUR_ID, description="A report's id")]
 SessionId = Annotated[str, Query(min_length=1, max_length=500, pattern=PRINTABLE, examples=["1_MX4xMDB-worked-B"])]
-ETag = Annotated[str | None, Header(alias="If-None-Match", max_length=1000, description="The ETag of a copy at hand")]
 _HEADERS = {
     "ETag": {"schema": {"type": "string"}, "description": "Changes never: a report is immutable"},
     "Cache-Control": {"schema": {"type": "string"}},
@@ -213,9 +213,9 @@ def list_reports(
     "/{report_id}",
     summary="Read a report",
     response_model=Report,
-    responses=READS | NOT_FOUND | {200: {"headers": _HEADERS}, 304: {"description": "The copy at hand is good"}},
+    responses=READS | NOT_FOUND | NOT_MODIFIED | {200: {"headers": _HEADERS}},
 )
-def get_report(service: Reads, report_id: InPath, if_none_match: ETag = None) -> Response:
+def get_report(service: Reads, report_id: InPath, if_none_match: IfNoneMatch = None) -> Response:
     """The report, byte for byte as it was made. With `If-None-Match`, 304 where the copy at hand is the same."""
     return answer(_get(service, report_id), if_none_match)
 
@@ -263,12 +263,8 @@ def export_report(
 
 def answer(report: StoredReport, if_none_match: str | None = None, status: int = 200) -> Response:
     """The report's own bytes with their strong ETag, or 304."""
-    etag = f'"{report.sha256}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
-    if etag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    return Response(report.body, status, headers, "application/json")
+    headers = {"ETag": f'"{report.sha256}"', "Cache-Control": PRIVATE}
+    return unless_known(Response(report.body, status, headers, "application/json"), if_none_match)
 
 
 def _get(service: Service, report_id: str) -> StoredReport:

@@ -9,7 +9,22 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import logs
 from app.api import problems
-from app.cli import closes, keys, periods, projects, rates, reports, run, sandbox, secrets, webhooks
+from app.cli import (
+    audit_log,
+    closes,
+    customers,
+    invoices,
+    keys,
+    periods,
+    projects,
+    rates,
+    reports,
+    run,
+    sandbox,
+    secrets,
+    vendor,
+    webhooks,
+)
 from app.cli.output import AT_EXIT
 from app.errors import ReckonerError
 from app.insights.errors import InsightsError
@@ -19,13 +34,17 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Reconcile Vonage Video usage: align, collect, explain every minute, report.",
+    help="Reconcile Vonage Video usage: align, collect, explain every minute, report, price, invoice.",
 )
-for module in (run, sandbox, periods, reports, closes, secrets):
+for module in (run, sandbox, periods, reports, closes, audit_log, secrets):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(rates.app, name="rates")
+app.add_typer(customers.entities_app, name="entities")
+app.add_typer(customers.app, name="customers")
+app.add_typer(invoices.app, name="invoice")
+app.add_typer(vendor.app, name="vendor")
 app.add_typer(webhooks.app, name="webhooks")
 
 

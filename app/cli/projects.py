@@ -1,22 +1,18 @@
 """`reckoner projects`: which projects are reconciled, and on what terms."""
 
 import sys
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
 
-from app.api import problems
 from app.api import projects as api
+from app.cli.given import checked, every, read
 from app.cli.output import AsJson, ProjectId, service, write_json, write_record, write_table
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.flows.projects import import_projects
 from app.store import projects
 from billing.model import Basis
-
-Model = TypeVar("Model", bound=BaseModel)
 
 app = typer.Typer(no_args_is_help=True, help="The projects that are reconciled.")
 
@@ -48,19 +44,18 @@ def add(
         credentials = {"kind": "vonage", "application_id": application_id, "private_key": read(private_key_file)}
     else:
         credentials = {"kind": "opentok", "secret": _secret(secret_file, "Project secret")}
-    new = checked(
-        api.NewProject,
-        project_id=project_id,
-        name=name or project_id,
-        credentials=credentials,
-        insights_url=insights_url,
-        basis=basis,
-        cross_check=cross_check,
-        cycle_anchor_day=cycle_anchor_day,
-        rate_card_id=rate_card,
-        collect_automatically=collect_automatically,
-        **({"tier_plan": tier} if tier else {}),
-    )
+    given = {
+        "project_id": project_id,
+        "name": name or project_id,
+        "credentials": credentials,
+        "insights_url": insights_url,
+        "basis": basis,
+        "cross_check": cross_check,
+        "cycle_anchor_day": cycle_anchor_day,
+        "rate_card_id": rate_card,
+        "collect_automatically": collect_automatically,
+    }
+    new = checked(api.NewProject, given | ({"tier_plan": tier} if tier else {}))
     opened = service()
     project = new.value(opened.clock.now())
     with transaction(opened.engine) as session:
@@ -75,14 +70,9 @@ def add(
 def list_projects(as_json: AsJson = False) -> None:
     """List the projects."""
     opened = service()
-    found: list[api.Project] = []
-    cursor: str | None = None
     with transaction(opened.engine, read_only=True) as session:
-        while True:
-            page = projects.list_page(session, opened.vault, limit=200, cursor=cursor)
-            found += [api.Project.of(project) for project in page.items]
-            if (cursor := page.next_cursor) is None:
-                break
+        held = every(lambda cursor: projects.list_page(session, opened.vault, limit=200, cursor=cursor))
+    found = [api.Project.of(project) for project in held]
     if as_json:
         write_json(found)
     else:
@@ -108,24 +98,6 @@ def import_account(
     else:
         added = [(it.project_id, f"added: {it.name}") for it in imported]
         write_table(("project", "what became of it"), [*added, *result.skipped.items()])
-
-
-def checked(model: type[Model], **given: Any) -> Model:
-    """What REST would take, and no more: the two fill one database. Raises InvalidRequest, which names each wrong field."""
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        refused = RequestValidationError([{**it, "loc": ("body", *it["loc"])} for it in error.errors()])
-        fields = problems.problem(refused, "").errors
-        raise InvalidRequest("; ".join(f"{it.pointer}: {it.detail}" for it in fields)) from None
-
-
-def read(file: typer.FileText) -> str:
-    """What a file says. Raises InvalidRequest for one that is no text."""
-    try:
-        return str(file.read())
-    except UnicodeDecodeError:
-        raise InvalidRequest(f"{file.name} is no text.") from None
 
 
 def _secret(file: typer.FileText | None, prompt: str) -> str:

@@ -8,14 +8,12 @@ import typer
 import yaml
 
 from app.api import rate_cards as api
+from app.cli.given import every, read
 from app.cli.output import AsJson, service, write, write_json, write_table
-from app.cli.projects import read
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.flows import rates
 from app.store import projects, rate_cards
-from app.store.money_tables import RateCardRow
-from app.store.paging import Page
 from billing.errors import BillingError
 from billing.period import parse_period
 from billing.ratecard_file import dump, load_text
@@ -52,11 +50,7 @@ def publish(
 def list_cards(as_json: AsJson = False) -> None:
     """List the newest version of every rate card."""
     with transaction(service().engine, read_only=True) as session:
-        page: Page[RateCardRow] = rate_cards.list_page(session, limit=200)
-        found = [*page.items]
-        while page.next_cursor:
-            page = rate_cards.list_page(session, limit=200, cursor=page.next_cursor)
-            found += page.items
+        found = every(lambda cursor: rate_cards.list_page(session, limit=200, cursor=cursor))
     if as_json:
         write_json([api.RateCard.of(row) for row in found])
     else:
@@ -89,8 +83,10 @@ def assign(
     """Let projects have a rate card: their next reports are priced by it."""
     opened = service()
     with transaction(opened.engine) as session:
+        for project_id in sorted(project_ids):
+            projects.lock(session, project_id)  # all of them before the audit log, for which every other writer waits
         for project_id in project_ids:
-            projects.update(session, opened.vault, project_id, rate_card_id=card_id)
+            projects.update(session, opened.vault, project_id, actor="cli", now=opened.clock.now(), rate_card_id=card_id)
     write(f"The next reports of {', '.join(project_ids)} are priced by {card_id}.")
 
 

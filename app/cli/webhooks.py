@@ -6,14 +6,12 @@ import typer
 
 from app.api import webhook_deliveries as deliveries
 from app.api import webhook_endpoints as api
+from app.cli.given import checked, every
 from app.cli.output import AsJson, service, write, write_json, write_record, write_table
-from app.cli.projects import checked
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.flows import deliver
 from app.store import webhooks
-from app.store.paging import Page
-from app.store.webhook_tables import WebhookEndpoint
 from app.webhooks.events import EventType
 from app.webhooks.signing import new_secret
 from billing.period import parse_instant
@@ -33,8 +31,8 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add an endpoint and print its secret, this once: it is kept encrypted."""
-    given = {"types": type or None, "projects": project or None, "ordered": ordered, "description": description}
-    new = checked(api.NewEndpoint, url=url, **given)
+    given = {"url": url, "types": type or None, "projects": project or None, "ordered": ordered, "description": description}
+    new = checked(api.NewEndpoint, given)
     opened, secret = service(), new_secret()
     opened.sender.require(new.url)
     with transaction(opened.engine) as session:
@@ -50,11 +48,7 @@ def add(
 def list_endpoints(as_json: AsJson = False) -> None:
     """List the endpoints, and why those are disabled that are."""
     with transaction(service().engine, read_only=True) as session:
-        page: Page[WebhookEndpoint] = webhooks.endpoints(session, limit=200)
-        found = [*page.items]
-        while page.next_cursor:
-            page = webhooks.endpoints(session, limit=200, cursor=page.next_cursor)
-            found += page.items
+        found = every(lambda cursor: webhooks.endpoints(session, limit=200, cursor=cursor))
     if as_json:
         write_json([api.Endpoint.of(it) for it in found])
     else:

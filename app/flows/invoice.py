@@ -16,7 +16,7 @@ from sqlmodel import Session
 from app.errors import Conflict, FourEyes, InvalidRequest
 from app.flows import notify
 from app.flows.billable import Billable, billable
-from app.store import audit, customers, entities, invoices
+from app.store import audit, customers, entities, invoices, ownership, reports
 from app.store.customers import Customer
 from app.store.money_tables import Invoice
 from billing import invoice as made
@@ -62,8 +62,10 @@ def draft_invoice(
 def redraft(
     session: Session, invoice_id: str, *, override: str | None = None, actor: str, now: datetime, expected_version: int | None
 ) -> Invoice:
-    """Make a draft again from the newest reports, prices and details; an approval is taken back. Where they say the same,
-    nothing changes. An override is for the reports that it was given for: it is to be given again.
+    """Make a draft again from the newest reports, prices and details. Where they say the same, nothing changes.
+
+    An approval is taken back, and whoever makes it again is its maker. An override is for the reports that it was given for: it
+    is to be given again.
 
     Raises NotFound, StaleVersion, InvalidTransition and what `draft_invoice` does.
     """
@@ -80,15 +82,8 @@ def redraft(
     core = _core(session, customer, period, found, override_of(override, found, actor, now), before["notes"])
     if _but_for_time(core) == _but_for_time(before):
         return invoice
-    invoices.change(
-        session,
-        invoice,
-        now=now,
-        core=core,
-        status=Status.DRAFT,
-        created_by=actor,
-        approved_by=None,
-    )
+    again = {"status": Status.DRAFT, "created_by": actor, "approved_by": None}
+    invoices.change(session, invoice, now=now, core=core, **again)
     note(session, invoice, "invoice.redrafted", actor, now)
     return invoice
 
@@ -107,7 +102,8 @@ def approve(session: Session, invoice_id: str, *, actor: str, now: datetime, exp
 def finalize(session: Session, invoice_id: str, *, actor: str, now: datetime, expected_version: int | None) -> Invoice:
     """Issue what was approved, dated in its legal entity's time zone: it gets its number, and never changes again.
 
-    Raises NotFound, StaleVersion, InvalidTransition, or Conflict for an e-invoice that does not validate.
+    Raises NotFound, StaleVersion, InvalidTransition, NoRateCard, or Conflict for an e-invoice that does not validate, for what
+    is to be billed otherwise since it was drafted, and for a project that was invoiced to another customer.
     """
     invoice = invoices.lock(session, invoice_id, expected_version)
     status = move(Status(invoice.status), Status.FINALIZED)
@@ -117,6 +113,8 @@ def finalize(session: Session, invoice_id: str, *, actor: str, now: datetime, ex
     core = made.finalize(invoices.core_of(invoice), issued_on)
 
     number = invoices.take_number(session, entity.id, entity.prefix, issued_on.year)
+    if invoice.kind == Kind.INVOICE:
+        _require_current(session, invoice, core, now)
     _require_valid(core, Envelope(invoice.id, number, status, invoice.version + 1))
     invoices.change(session, invoice, now=now, core=core, status=status, number=number)
     note(session, invoice, "invoice.finalized", actor, now, number=number)
@@ -196,6 +194,31 @@ def _require_valid(core: Mapping[str, Any], envelope: Envelope) -> None:
     if problems := einvoice.validate(msgspec.json.decode(made.document(core, envelope))):
         more = f" And {len(problems) - SHOWN} more." if len(problems) > SHOWN else ""
         raise Conflict(f"The e-invoice does not validate, so it is not issued. {' '.join(problems[:SHOWN])}{more}")
+
+
+def _require_current(session: Session, invoice: Invoice, core: Mapping[str, Any], now: datetime) -> None:
+    """Raise Conflict where newer reports come to something else than was drafted, or another customer was billed the same."""
+    period = BillingPeriod(invoice.first_day, invoice.last_day)
+    newest = [reports.find(session, it["project_id"], period.first_day, period.last_day) for it in core["reports"]]
+    if any(report and report.id != it["id"] for it, report in zip(core["reports"], newest, strict=True)):
+        _require_same(session, invoice, core, period)
+    for project_id in (it["project_id"] for it in core["reports"]):
+        for other, _ in invoices.resting_on(session, project_id, period, now):
+            if other.customer_id != invoice.customer_id and not ownership.is_shared(session, project_id):
+                raise Conflict(
+                    f"The project {project_id} is invoiced to the customer {other.customer_id} for these days already, "
+                    f"by {other.number}: credit that first."
+                )
+
+
+def _require_same(session: Session, invoice: Invoice, core: Mapping[str, Any], period: BillingPeriod) -> None:
+    """Upstream is asked again and again, and newer reports mostly come to the same."""
+    found = billable(session, customers.get(session, invoice.customer_id), period)
+    billed = ("position", "quantity", "unit_price", "amount")
+    then, today = ([[line[it] for it in billed] for line in each["lines"]] for each in (core, made.body(found.priced, [])))
+    doubtful = core["override"] is None and not may_invoice(it.verdict for it in found.reports)
+    if doubtful or then != today or core["total"] != found.priced.currency.text(found.priced.total):
+        raise Conflict(f"The newest reports and prices come to something else than {invoice.id}: draft it again.")
 
 
 def _settle(session: Session, invoice: Invoice, actor: str, now: datetime) -> None:

@@ -62,12 +62,12 @@ def diff(
 
 
 def _given(session: Session, stated: object, card_id: str | None) -> CardHistory | None:
-    """The versions of the card that both reports and document are said to be about, if there is one."""
+    """The versions of the card to compare with, if one is named that is there."""
+    if card_id is not None:
+        return rate_cards.history(session, card_id)
     try:
-        return rate_cards.history(session, rate_cards.identity(stated, card_id))
+        return rate_cards.history(session, rate_cards.identity(stated, None))
     except NotFound:
-        if card_id is not None:
-            raise
         return None
 
 

@@ -1,22 +1,26 @@
 """Reconciling: from the observations in the store to a stored report."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
+import msgspec
 from sqlalchemy.engine import Engine
 from sqlmodel import Session
 
 from app.clock import Clock
 from app.db import transaction
 from app.flows import notify
-from app.store import observations, rate_cards, reports
+from app.store import invoices, observations, rate_cards, reports
+from app.store.money_tables import Invoice
 from app.store.payloads import decode_daily, decode_details, decode_meetings
 from app.store.projects import Project
 from app.store.tables import Report
 from billing import report
 from billing.amounts import Amounts, amounts
 from billing.coverage import MEETING_RETENTION, DailyReading
+from billing.discrepancy import Code
 from billing.facts import Kind, MeetingDay, Observation
+from billing.invoiced import Invoiced, after_invoicing
 from billing.model import Evidence, Reconciliation
 from billing.period import AlignedPeriod, BillingPeriod, microseconds
 from billing.ratecard import CardHistory, RateCard
@@ -45,9 +49,29 @@ def _core(engine: Engine, project: Project, aligned: AlignedPeriod, known_at: da
     terms = project.terms()
     with transaction(engine, read_only=True) as session:
         evidence = gather(session, _held(session, terms.project_id, aligned.period, known_at), as_of)
-        cards = rate_cards.history(session, project.rate_card_id).versions if project.rate_card_id else ()
-        reconciliation = balance(aligned, terms, evidence)
+        cards = rate_cards.history(session, project.rate_card_id, known_at).versions if project.rate_card_id else ()
+        found = balance(aligned, terms, evidence)
+        invoiced = _invoiced(session, found, as_of)
+        reconciliation = after_invoicing(found, lambda _: invoiced)
         return report.build(reconciliation, priced(reconciliation, project.rate_card_id, cards))
+
+
+def _invoiced(session: Session, found: Reconciliation, as_of: datetime) -> list[Invoiced]:
+    """The invoices that rest on the project's usage in the period, read only where something was restated."""
+    if not any(it.code is Code.RESTATED for it in found.discrepancies):
+        return []
+    resting = invoices.resting_on(session, found.terms.project_id, found.aligned.period, as_of)
+    return [Invoiced(it.id, str(it.number), _period(it), _readings(session, report_id)) for it, report_id in resting]
+
+
+def _period(invoice: Invoice) -> BillingPeriod:
+    return BillingPeriod(invoice.first_day, invoice.last_day)
+
+
+def _readings(session: Session, report_id: str) -> dict[tuple[Kind, date], str]:
+    """What a report rests on, by kind and billing day; it lists them in order of time, and the last counts."""
+    listed = msgspec.json.decode(reports.get(session, report_id).body)["observations"]
+    return {(Kind(it["kind"]), date.fromisoformat(it["day"])): it["sha256"] for it in listed}
 
 
 def priced(it: Reconciliation, card_id: str | None, cards: Sequence[RateCard]) -> Amounts | None:

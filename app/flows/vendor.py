@@ -42,7 +42,7 @@ def upload(session: Session, invoice: BilledInvoice, *, actor: str, now: datetim
     Raises Conflict where another invoice of the vendor has its number.
     """
     row, is_new = vendor_invoices.save(session, invoice, actor=actor, now=now)
-    if is_new:
+    if row.match is None:
         try:
             _match(session, row, now)
         except (Conflict, NoRateCard) as error:
@@ -65,6 +65,7 @@ def _match(session: Session, row: VendorInvoice, now: datetime) -> None:
     if currency != invoice.currency:
         raise Conflict(f"The invoice is in {invoice.currency.code}, and the rate card {card_id} in {currency.code}.")
     contents = [msgspec.json.decode(report.body) for report in found]
+    _require_tiers(contents, cards, invoice.period)
     units = [_unit(session, content, invoice.period, now) for content in contents]
 
     tolerance = _tolerance(contents)
@@ -103,6 +104,14 @@ def _reports(session: Session, invoice: BilledInvoice) -> tuple[str, Sequence[Re
             raise Conflict(f"The project {project} has no report of {days}: reconcile it, or name the invoice's projects.")
         found.append(report)
     return str(known[wanted[0]]), found
+
+
+def _require_tiers(contents: Sequence[Mapping[str, Any]], cards: CardHistory, period: BillingPeriod) -> None:
+    plans = {card.plan for card, _ in cards.segments(period)}
+    for content in contents:
+        if {TierPlan.of(content["tier_plan"])} != plans:
+            project = content["project_id"]
+            raise Conflict(f"The report {content['id']} has other tiers than the rate card: reconcile project {project} again.")
 
 
 def _unit(session: Session, report: Mapping[str, Any], period: BillingPeriod, now: datetime) -> Unit:

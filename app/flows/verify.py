@@ -13,12 +13,13 @@ from sqlmodel import Session
 from app.db import transaction
 from app.errors import NotFound
 from app.flows.reconcile import gather, priced
-from app.store import audit, invoices, observations, rate_cards, reports
+from app.store import audit, invoices, observations, rate_cards, reports, vendor_invoices, written
 from app.store.meeting_rows import PayloadError
 from app.store.payloads import content_hash
 from app.store.tables import Report
 from billing import report as made
 from billing.facts import Observation
+from billing.invoiced import after_invoicing, stated
 from billing.minutes import parse_minutes
 from billing.model import Basis, ProjectTerms, Reconciliation, Tolerance
 from billing.period import resolve
@@ -39,7 +40,8 @@ def verify_all(engine: Engine) -> list[str]:
         found = [problem for sha256 in observations.payload_hashes(session) for problem in _payload(session, sha256)]
         found += [problem for it in reports.ids(session) for problem in _report(session, reports.get(session, it))]
         found += [*rate_cards.check(session), *invoices.check(session), *_foundations(session)]
-        return found + audit.check(session)
+        found += vendor_invoices.check(session)
+        return [*found, *written.check(session), *audit.check(session)]
 
 
 def _foundations(session: Session) -> Iterator[str]:
@@ -107,4 +109,5 @@ def _made_again(session: Session, content: dict[str, Any], held: Sequence[Observ
     tolerance = Tolerance(parse_minutes(content["tolerance"]["minutes"]), Decimal(content["tolerance"]["relative"]))
     plan = TierPlan.of(content["tier_plan"])
     terms = ProjectTerms(content["project_id"], Basis(content["basis"]), content["cross_check"], plan, tolerance)
-    return balance(resolve(content["period"]["requested"]), terms, gather(session, held, as_of))
+    found = balance(resolve(content["period"]["requested"]), terms, gather(session, held, as_of))
+    return after_invoicing(found, stated(content["discrepancies"], content["project_id"]))

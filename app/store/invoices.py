@@ -1,7 +1,7 @@
 """Invoices and notes: documents with a status, written by one at a time, numbered without a gap once they are finalized."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -121,6 +121,30 @@ def notes_of(session: Session, invoice_id: str, *, void: bool = False) -> Sequen
     if not void:
         statement = statement.where(Invoice.status != Status.VOID)
     return session.exec(statement.order_by(col(Invoice.created_at), col(Invoice.id))).all()
+
+
+def resting_on(session: Session, project_id: str, period: BillingPeriod, known_at: datetime) -> list[tuple[Invoice, str]]:
+    """The finalized invoices of any of these billing days, issued by `known_at`, that rest on a report of the project.
+
+    Each comes with the id of the newest such report: its own, or that of its last restatement.
+    """
+    issued = select(Invoice).where(
+        Invoice.status == Status.FINALIZED,
+        Invoice.first_day <= period.last_day,
+        Invoice.last_day >= period.first_day,
+        col(Invoice.issued_on) <= known_at.date() + timedelta(days=1),  # east of UTC the date is ahead
+    )
+    found: dict[str, Invoice] = {}
+    newest: dict[str, tuple[int, str]] = {}
+    for invoice in session.exec(issued):
+        core = core_of(invoice)
+        if invoice.kind == Kind.INVOICE:
+            found[invoice.id] = invoice
+        for it in core["reports"]:
+            if it["project_id"] == project_id:
+                about = invoice.corrects or invoice.id
+                newest[about] = max(newest.get(about, (0, "")), (it["version"], it["id"]))
+    return [(found[about], report_id) for about, (_, report_id) in newest.items() if about in found]
 
 
 def list_page(

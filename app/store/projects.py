@@ -11,10 +11,11 @@ from sqlmodel import Session, col, or_, select
 from app.auth import Vault
 from app.errors import Conflict, InvalidRequest, NotFound
 from app.insights.tokens import Credentials, OpenTokCredentials, VonageCredentials
-from app.store import rate_cards
+from app.store import audit, rate_cards
 from app.store.money_tables import CustomerRow
 from app.store.paging import Page, page
 from app.store.tables import ProjectRow, add_missing
+from app.store.versions import changed
 from billing.errors import InvalidSetting
 from billing.model import Basis, ProjectTerms, Tolerance
 from billing.tiers import KNOWN_PLANS, TierPlan
@@ -79,14 +80,28 @@ def get(session: Session, vault: Vault, project_id: str) -> Project:
     return _value(vault, _found(session.get(ProjectRow, project_id), project_id))
 
 
-def update(session: Session, vault: Vault, project_id: str, **changes: Any) -> Project:
-    """Change some of its fields; reports that exist stay as they are. Raises NotFound, InvalidSetting or InvalidRequest."""
-    row = session.get(ProjectRow, project_id, with_for_update={"key_share": True})  # two changes at once follow each other
-    project = replace(_value(vault, _found(row, project_id)), **changes)
+def lock(session: Session, project_id: str) -> ProjectRow:
+    """The row of a project, which nobody else changes until this transaction ends. Raises NotFound."""
+    return _found(session.get(ProjectRow, project_id, with_for_update={"key_share": True}), project_id)
+
+
+def update(session: Session, vault: Vault, project_id: str, *, actor: str, now: datetime, **changes: Any) -> Project:
+    """Change some of its fields; reports that exist stay as they are. Raises NotFound, InvalidSetting or InvalidRequest.
+
+    What a report says and may be invoiced for follows from them, so each change is in the audit log.
+    """
+    row = lock(session, project_id)
+    before, said = _value(vault, row), _said(row)
+    project = replace(before, **changes)
+    if project == before:
+        return before
     if {"rate_card_id", "plan"} & changes.keys():
         _require_card(session, project, "/rate_card_id" if "rate_card_id" in changes else "/tier_plan")
-    session.merge(_row(vault, project))
+    detail = changed(said, _said(session.merge(_row(vault, project))))
+    if project.credentials != before.credentials:
+        detail["credentials"] = "replaced"
     session.flush()
+    audit.record(session, at=now, actor=actor, action="project.changed", subject=project_id, detail=detail)
     return project
 
 
@@ -127,6 +142,10 @@ def _found(row: ProjectRow | None, project_id: str) -> ProjectRow:
     if row is None:
         raise NotFound(f"There is no project {project_id}.")
     return row
+
+
+def _said(row: ProjectRow) -> dict[str, Any]:
+    return row.model_dump(exclude={"credentials", "created_at"})
 
 
 def _value(vault: Vault, row: ProjectRow) -> Project:

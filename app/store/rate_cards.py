@@ -89,11 +89,12 @@ def find(session: Session, card_id: str, version: int | None = None) -> RateCard
     return row
 
 
-def history(session: Session, card_id: str) -> CardHistory:
-    """All versions of a rate card. Raises NotFound."""
+def history(session: Session, card_id: str, known_at: datetime | None = None) -> CardHistory:
+    """All versions of a rate card, or those that were published by `known_at` (zone-aware). Raises NotFound."""
     rows = session.exec(select(RateCardRow).where(RateCardRow.id == card_id).order_by(col(RateCardRow.version))).all()
     if not rows:
         raise _missing(card_id)
+    rows = [row for row in rows if known_at is None or row.published_at <= known_at]
     return CardHistory([_card(row) for row in rows])
 
 

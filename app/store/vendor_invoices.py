@@ -15,13 +15,16 @@ from app.store.paging import Page, page
 from app.store.tables import add_missing
 from app.store.vendor_tables import VendorInvoice, VendorMappingRow
 from app.store.versions import changed
+from billing.report import instant
 from billing.vendor import BilledInvoice, core, digest, parse
 from billing.vendor_mapping import VendorMapping
 
 
 def save(session: Session, invoice: BilledInvoice, *, actor: str, now: datetime) -> tuple[VendorInvoice, bool]:
-    """Keep an invoice; true with it if it is new. The same again is the one that is there. Raises Conflict for another of its
-    number."""
+    """Keep an invoice; true with it if it is new. The same again is the one that is there; either way it is locked.
+
+    Raises Conflict for another of its number.
+    """
     body = core(invoice)
     identity = sha256(f"{invoice.vendor}\n{invoice.number}".encode()).hexdigest()
     row = VendorInvoice(
@@ -39,8 +42,8 @@ def save(session: Session, invoice: BilledInvoice, *, actor: str, now: datetime)
     if add_missing(session, row):
         said = {"vendor": row.vendor, "number": row.number, "sha256": row.sha256}
         audit.record(session, at=now, actor=actor, action="vendor_invoice.uploaded", subject=row.id, detail=said)
-        return get(session, row.id), True
-    held = get(session, row.id)
+        return get(session, row.id, lock=True), True
+    held = get(session, row.id, lock=True)
     if held.sha256 != row.sha256:
         raise Conflict(f"The invoice {invoice.number} of {invoice.vendor} is there already, with another content: {held.id}.")
     return held, False
@@ -56,6 +59,22 @@ def get(session: Session, invoice_id: str, *, lock: bool = False) -> VendorInvoi
 def billed(row: VendorInvoice) -> BilledInvoice:
     """What the vendor billed."""
     return parse(msgspec.json.decode(row.body))
+
+
+def document(row: VendorInvoice) -> bytes:
+    """The invoice as it is answered: its own JSON with its name and its match."""
+    said = msgspec.json.decode(row.body, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode(
+        {
+            "id": row.id,
+            **said,
+            "sha256": row.sha256,
+            "created_at": instant(row.created_at),
+            "match": msgspec.Raw(row.match) if row.match else None,
+            "matched_at": row.matched_at and instant(row.matched_at),
+            "unmatched": row.unmatched,
+        }
+    )
 
 
 def keep_match(session: Session, row: VendorInvoice, match: bytes | None, unmatched: str, now: datetime) -> None:

@@ -50,7 +50,7 @@ VENDOR = "Vonage"
 _UNITS = {"minute": "Minutes", "package": "Packages"}
 _UNIT_PRICES = ("ListUnitPrice", "ContractedUnitPrice", "PricingCurrencyListUnitPrice", "PricingCurrencyContractedUnitPrice")
 _Row = dict[str, Any]
-"""Cells by column; those that a credit note turns negative are decimals, all others are texts."""
+"""Cells by column: decimals turn negative in a credit note, all others stay as they are."""
 
 
 def invoice(document: Json) -> bytes:
@@ -208,7 +208,7 @@ def _metered(line: Json, currency: str) -> _Row:
         "PricingQuantity": Decimal(units),
         "PricingUnit": unit,
         **dict.fromkeys(("ListCost", "ContractedCost"), cost),
-        **dict.fromkeys(_UNIT_PRICES, price_of_one),
+        **dict.fromkeys(_UNIT_PRICES, _decimal(Decimal(price_of_one))),
         "SkuPriceDetails": json.dumps(details),
         "SkuPriceId": "/".join(place),
     }
@@ -229,4 +229,14 @@ def _flat(category: str, billed: Decimal, cost: Decimal, text: str) -> _Row:
 def _written(row: _Row, sign: int) -> _Row:
     """The row as text. What is billed is also its effective cost: nothing is paid for in advance."""
     row |= dict.fromkeys(("EffectiveCost", "PricingCurrencyEffectiveCost"), row["BilledCost"])
-    return {name: plain(sign * cell or abs(cell)) if isinstance(cell, Decimal) else cell for name, cell in row.items()}
+    return {name: _decimal(sign * cell or abs(cell)) if isinstance(cell, Decimal) else cell for name, cell in row.items()}
+
+
+def _decimal(figure: Decimal) -> str:
+    """A figure with a point: whoever reads a CSV guesses types, and a column of whole ones would not be decimals.
+
+    >>> _decimal(Decimal("917926")), _decimal(Decimal("0.00395"))
+    ('917926.0', '0.00395')
+    """
+    text = plain(figure)
+    return text if "." in text else f"{text}.0"

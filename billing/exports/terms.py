@@ -223,10 +223,12 @@ def _party(party: Json, *, identified: bool) -> Party:
 
 
 def _line(line: Json, tax: Tax, document: Json) -> Line:
-    """Where a note's amount is not its units times their price, it is one lump of money."""
+    """Where a note's amount, a difference of two rounded ones, is not its units times their price, it is a lump of money."""
     amount, unit = Decimal(line["amount"]), line["unit"]
-    if unit == "lump" or (document["kind"] != "invoice" and not fits(line, document["currency"])):
-        quantity, price, unit = Decimal(-1 if amount < 0 else 1), abs(amount), "lump"
+    if document["kind"] != "invoice" and off(line) > Currency.of(document["currency"]).minor:
+        unit = "lump"
+    if unit == "lump":
+        quantity, price = Decimal(-1 if amount < 0 else 1), abs(amount)
     else:
         quantity, price = Decimal(line["units"]), Decimal(line["unit_price"])
     card = line["rate_card"]
@@ -279,11 +281,10 @@ def _note(line: Json, unit: str) -> str:
     return " ".join(said)
 
 
-def fits(line: Json, currency: str) -> bool:
-    """Whether a line's amount is its units times their price, rounded in whatever way."""
+def off(line: Json) -> Decimal:
+    """How far a line's amount is from its units times their price: less than a minor unit, where it is only rounded."""
     with localcontext(EXACT):
-        exact = Decimal(line["units"]) * Decimal(line["unit_price"])
-        return abs(Decimal(line["amount"]) - exact) <= Currency.of(currency).minor
+        return abs(Decimal(line["amount"]) - Decimal(line["units"]) * Decimal(line["unit_price"]))
 
 
 def _breakdown(taxes: Sequence[Json], named: Collection[Tax]) -> list[Breakdown]:

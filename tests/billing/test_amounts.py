@@ -56,14 +56,17 @@ def test_every_subtotal_is_the_sum_of_the_lines_above_it(world, daily, early, la
 FLAT = {LOW: {"model": "flat", "unit_price": "0.01"}, HIGH: {"model": "flat", "unit_price": "0.02"}}
 
 
-def test_a_reused_room_would_have_cost_what_its_other_meetings_used():
-    """40 minutes in the period; 60 before and 80 after it at 0.01 a minute."""
+def reused_room():
+    """40 minutes in the period, on its first day; 60 before and 80 after it."""
     hour = 3_600 * MILLION
     meetings = [(-24 * hour, 30), (hour, 20), (73 * hour, 40)]
-    world = [
+    return [
         Room("s", [Meeting(instant(FIRST) + at, instant(FIRST) + at + length * 60 * MILLION, 2) for at, length in meetings])
     ]
-    it = reconciled(world, [{LOW: 40 * MILLION}, {}, {}])
+
+
+def test_a_reused_room_would_have_cost_what_its_other_meetings_used():
+    it = reconciled(reused_room(), [{LOW: 40 * MILLION}, {}, {}])
     report = told(it, CardHistory([card(FLAT, plan=PLAN.fields)]))
     lines = {line["step"]: line["amount"] for line in report["bridge"]}
     assert lines == {
@@ -78,6 +81,14 @@ def test_a_reused_room_would_have_cost_what_its_other_meetings_used():
         "project_level": "0.40",
     }
     assert [(found["code"], found["amount"]) for found in report["discrepancies"]] == [("session_reuse_spillover", "1.40")]
+
+
+def test_what_is_before_the_period_costs_what_its_first_day_does_and_what_is_after_it_what_its_last_does():
+    dear = {LOW: {"model": "flat", "unit_price": "0.03"}}
+    later = card(dear, plan=PLAN.fields, effective_from=str(FIRST + timedelta(days=1)), version=2)
+    report = told(reconciled(reused_room(), [{LOW: 40 * MILLION}, {}, {}]), CardHistory([card(FLAT, plan=PLAN.fields), later]))
+    lines = {line["step"]: line["amount"] for line in report["bridge"]}
+    assert (lines["reuse_before"], lines["meeting_level"], lines["reuse_after"]) == ("-0.60", "0.40", "-2.40")
 
 
 def test_what_is_free_costs_nothing_and_what_is_on_top_costs_its_bracket():

@@ -110,7 +110,7 @@ def test_a_doubtful_verdict_needs_an_override(verdict):
 
 def test_a_rate_card_in_another_currency_is_refused():
     priced = price([], samples.card(currency="JPY"), samples.OCTOBER)
-    with pytest.raises(NotInvoiceable, match="in JPY, but the customer is invoiced in EUR"):
+    with pytest.raises(NotInvoiceable, match="in JPY, but this is invoiced in EUR"):
         samples.invoiced(priced, customer={"currency": "EUR"})
 
 

@@ -228,6 +228,9 @@ def test_a_line_that_a_restatement_adds_can_be_credited():
     assert (added["corrects_position"], added["text"]) == (4, "Participant minutes, 36+ publishing")
     taken = credit(invoice, [note], [CreditLine(4)], None, WHY)
     assert [(it["amount"], it["quantity"]) for it in taken["lines"]] == [(added["amount"], added["quantity"])]
+    everything = credit(invoice, [note], None, None, WHY)
+    assert [it["corrects_position"] for it in everything["lines"]] == [1, 2, 3, 4]
+    assert everything["lines"][0]["quantity"] == "15600.00"
 
 
 def test_a_restatement_of_a_doubtful_report_needs_an_override():
@@ -242,6 +245,14 @@ def test_a_restatement_of_a_doubtful_report_needs_an_override():
     assert core["override"]["by"] == "ada"
 
 
+@pytest.mark.parametrize("currency", ["USD", "JPY"])
+def test_a_restatement_stays_in_the_currency_of_its_invoice(currency):
+    """The customer has got a rate card in another currency since: its amounts are no euros."""
+    priced = price([samples.usage(samples.PLAN[0], 5)], samples.card(currency=currency), samples.OCTOBER)
+    with pytest.raises(NotInvoiceable, match=f"in {currency}, but this is invoiced in EUR"):
+        restate(samples.plain(), [], priced, [], WHY)
+
+
 def test_a_tax_that_changes_under_the_same_name_is_refused():
     invoice = samples.plain()
     cards = samples.card(tax={"name": "DE VAT", "percent": "16", "category": "S"})
@@ -249,3 +260,12 @@ def test_a_tax_that_changes_under_the_same_name_is_refused():
     priced = price([samples.usage(samples.PLAN[0], 5)], samples.CardHistory([again]), samples.OCTOBER)
     with pytest.raises(NotInvoiceable, match="Two tax rates"):
         restate(invoice, [], priced, [], WHY)
+
+
+def test_what_is_left_of_a_line_is_a_lump_of_money_and_not_its_minutes_again():
+    invoice = samples.plain()
+    whole = credit(invoice, [], [CreditLine(1)], None, WHY)["lines"][0]
+    assert (whole["unit"], whole["quantity"]) == ("minute", invoice["lines"][0]["quantity"])
+    notes = [issue(credit(invoice, [], [CreditLine(1, Decimal("1.00"))], None, WHY), [])]
+    rest = credit(invoice, notes, [CreditLine(1)], None, WHY)["lines"][0]
+    assert [(it["unit"], it["quantity"]) for it in (notes[0]["lines"][0], rest)] == [("lump", "1"), ("lump", "1")]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.errors import NoRateCard
-from billing.money import Currency
+from billing.money import ROUNDING, Currency
 from billing.prices import cost, pieces
 from billing.pricing import Usage, price
 from billing.ratecard import CardHistory, Package, Volume
@@ -68,7 +68,10 @@ def test_the_totals_are_the_sums_of_their_parts(rate_card, used):
     assert [line.position for line in it.lines] == list(range(1, len(it.lines) + 1))
     if rate_card.tax:
         assert sum(tax.base for tax in it.taxes) == it.subtotal - it.discount + it.commitment
-    assert it.subtotal - it.discount + it.commitment >= (rate_card.commitment or 0)
+    if rate_card.commitment is None:
+        assert not it.commitment
+    else:
+        assert it.subtotal - it.discount + it.commitment >= rate_card.commitment
     if it.subtotal >= 0:
         assert 0 <= it.discount <= it.subtotal
 
@@ -76,13 +79,13 @@ def test_the_totals_are_the_sums_of_their_parts(rate_card, used):
 @given(cards(), usages())
 def test_every_rounded_minute_is_on_one_line(rate_card, used):
     it = price(used, CardHistory([rate_card]), PERIOD)
-    places = rate_card.rounding.quantity_decimals
+    places, mode = rate_card.rounding.quantity_decimals, rate_card.rounding.quantity_mode
     for usage in used:
         lines = [
             line for line in it.lines if (line.project_id, line.usage, line.kind) == (usage.project_id, usage.usage, usage.kind)
         ]
-        exact = Fraction(sum(usage.days.values()), 10**6)
-        assert abs(sum(Fraction(line.quantity) for line in lines) - exact) < Fraction(1, 10**places)
+        minutes = Decimal(sum(usage.days.values())).scaleb(-6)
+        assert sum(line.quantity for line in lines) == minutes.quantize(Decimal(1).scaleb(-places), ROUNDING[mode])
     for line in it.lines:
         assert -line.quantity.as_tuple().exponent <= max(places, 6)
         assert 0 <= line.allowance_used <= max(line.quantity, 0)
@@ -119,6 +122,10 @@ def test_rounding_per_invoice_keeps_the_sum(rate_card, used, per):
     assert all(abs(line.amount - amount) <= minor for line, amount in zip(it.lines, exact, strict=True))
     if per == "invoice":
         assert it.subtotal == rate_card.currency.round(sum(exact, Decimal(0)), rate_card.rounding.amount_mode)
+        cut = [amount.quantize(minor, ROUND_FLOOR) for amount in exact]
+        parts = [(amount - floor, line.amount > floor) for line, amount, floor in zip(it.lines, exact, cut, strict=True)]
+        less, more = ([rest for rest, is_up in parts if is_up is up] for up in (False, True))
+        assert max(less, default=Decimal(0)) <= min(more, default=Decimal(1)), "the largest remainders are rounded up"
 
 
 @given(cards(), usages())
@@ -126,7 +133,7 @@ def test_what_is_free_is_taken_once(rate_card, used):
     it = price(used, CardHistory([rate_card]), PERIOD)
     allowance = rate_card.allowance
     taken = {tier: sum(line.allowance_used for line in it.lines if line.usage == tier) for tier in PLAN}
-    billable = {tier: sum(line.quantity for line in it.lines if line.usage == tier and line.quantity > 0) for tier in PLAN}
+    billable = {tier: max(sum(line.quantity for line in it.lines if line.usage == tier), Decimal(0)) for tier in PLAN}
     unit = Decimal(1).scaleb(-rate_card.rounding.quantity_decimals)
     if allowance is None:
         assert not any(taken.values())
@@ -191,6 +198,21 @@ def test_what_the_levels_differ_by_is_taken_back_at_its_own_price():
     ]
 
 
+def test_what_was_free_is_not_given_back_at_its_price():
+    """The vendor bills 500 of 1,000 minutes, and 600 are free: nothing is to pay, and nothing to give back."""
+    used = [
+        Usage("100", "from1To2Publishers", {FIRST: 1_000_000_000}),
+        Usage("100", "from1To2Publishers", {PERIOD.last_day: -500_000_000}, kind="level_difference"),
+    ]
+    flat = {"from1To2Publishers": {"model": "flat", "unit_price": "0.01"}}
+    for minutes in ({"scope": "pooled", "minutes": "600"}, {"scope": "tier", "minutes": {"from1To2Publishers": "600"}}):
+        versions = [card(flat, allowance=minutes), card(flat, allowance=minutes, effective_from="2026-10-16", version=2)]
+        for history in (CardHistory(versions[:1]), CardHistory(versions)):
+            it = price(used, history, PERIOD)
+            assert (it.subtotal, it.commitment, it.total) == (0, 0, 0)
+            assert [str(line.allowance_used) for line in it.lines] == ["500.00", "0.00"]
+
+
 def test_a_volume_is_judged_by_the_whole_period():
     it = Volume(parse_brackets("50000", "0.006", "0.005"))
     assert cost(it, Decimal(50_000)) == 300
@@ -219,6 +241,8 @@ def test_another_kind_of_usage_costs_something_where_it_has_a_price():
     assert price(used, CardHistory([card({})]), PERIOD).lines == ()
     priced = card({}, usage_prices={"sipUserMinutes": {"model": "flat", "unit_price": "0.005"}})
     assert str(price(used, CardHistory([priced]), PERIOD).total) == "5.00"
+    pooled = card({}, usage_prices=dump(priced)["usage_prices"], allowance={"scope": "pooled", "minutes": "600"})
+    assert str(price(used, CardHistory([pooled]), PERIOD).total) == "5.00", "the pool is for the tiers of the plan"
 
 
 def test_a_named_rate_of_the_table_takes_the_place_of_the_cards_own():

@@ -77,6 +77,7 @@ LOW, UP = "from1To2Publishers", "from3PlusPublishers"
         (["prices", LOW], {"model": "package", "size": "0", "package_price": "7"}, f"/prices/{LOW}/size"),
         (["prices", UP, "brackets"], [], f"/prices/{UP}/brackets"),
         (["prices", UP, "brackets", 1, "up_to"], "500", f"/prices/{UP}/brackets/1/up_to"),
+        (["prices", UP, "brackets", 1, "up_to"], "1000", f"/prices/{UP}/brackets/1/up_to"),
         (["prices", UP, "brackets", 1, "up_to"], "2000", f"/prices/{UP}/brackets"),
         (["prices", UP, "brackets", 0, "up_to"], None, f"/prices/{UP}/brackets/0/up_to"),
         (["usage_prices"], {"sipMinutes": FLAT}, "/usage_prices/sipMinutes"),

@@ -298,7 +298,48 @@ def test_projects_that_rows_name_are_taken_apart_each_by_itself() -> None:
     assert [group.minutes for group in found.groups if group.project_id == "200"] == [{Cause.VOLUME: 500_000_000}]
 
 
+def test_several_projects_together_are_the_sum_of_each() -> None:
+    other = replace(WORLD, project_id="200", days={day: {LOW: 1_000_000} for day in DAYS[1:]}, zone=Zone("UTC", {}, {}))
+    account = together([WORLD, other])
+    assert account.partly == {DAYS[0]}
+    assert account.used(PERIOD)[LOW] == month()[LOW] + 31_000_000
+    assert account.meeting_level == dict.fromkeys(PLAN, 10_000_000)
+    assert account.zone is None, "not known of all"
+    assert together([WORLD, replace(other, meeting_level=None)]).meeting_level is None
+    minutes = month() | {LOW: month()[LOW] + 31_000_000}
+    assert parts(bill(minutes), account) == ({}, {})
+    unknown = together([replace(WORLD, days={day: use for day, use in WORLD.days.items() if day != PERIOD.last_day}), other])
+    assert unknown.used(PERIOD)[LOW] == minutes[LOW] - used(PERIOD.last_day)[LOW], "what the others used that day counts"
+
+
 # ---- properties
+
+
+@given(
+    shift=st.sampled_from([0, 0, -31, -3, 1, 14]),
+    dearer=st.none() | st.decimals("0.0046", "0.02", places=4),
+    more=st.just(0) | st.integers(-300, 5000).map(lambda minutes: minutes * 1_000_000),
+    credit=st.just(Decimal(0)) | st.decimals(-50, -1, places=2),
+    charged=st.just(Decimal(0)) | st.decimals(1, 50, places=2),
+)
+def test_any_faults_at_once_are_each_named_by_their_amount(shift, dearer, more, credit, charged) -> None:
+    days = timedelta(days=shift)
+    shifted = month(BillingPeriod(PERIOD.first_day + days, PERIOD.last_day + days))
+    minutes = shifted | {"hlsMinutes": shifted["hlsMinutes"] + more}
+    planted = {
+        "period": charge(shifted) - charge(month()),
+        "volume": charge(minutes) - charge(shifted),
+        "credit": credit,
+        "unexplained": charged,
+    }
+    kinds = ((Kind.CREDIT, credit), (Kind.OTHER, charged))
+    wrong = bill(minutes, more=[(kind, "", None, None, amount) for kind, amount in kinds if amount])
+    if dearer is not None:
+        before = row(wrong, MIDDLE)
+        amount = Currency.of("EUR").round(before.quantity * dearer)
+        wrong = altered(wrong, MIDDLE, unit_price=dearer, amount=amount)
+        planted["price"] = amount - before.amount
+    assert parts(wrong)[0] == {cause: amount for cause, amount in planted.items() if amount}
 
 
 @st.composite

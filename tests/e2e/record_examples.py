@@ -77,10 +77,84 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     change = {"status": "acknowledged", "note": "One room for the whole team.", "assignee": "Ada"}
     say("change_discrepancy", "PATCH", f"/v1/discrepancies/{found['id']}", change)
     say("get_discrepancy", "GET", f"/v1/discrepancies/{found['id']}")
+    _vendor_invoice(say)
+    _invoice(say, client, dearer | {"id": published["id"]})
     _close(say, client)
     with receiving(answering(204)) as receiver:
         _webhooks(say, client, receiver)
     return say.examples
+
+
+def _vendor_invoice(say: Recorder) -> None:
+    """The vendor's invoice of the worked period, from a file of its own: it bills the session level, 390 and 45 minutes."""
+    mapping = {
+        "columns": {"usage": "Product", "quantity": "Minutes", "unit_price": "Rate", "amount": "Charge", "kind": "Type"},
+        "kinds": {"Usage": "usage", "Credit": "credit", "Total": "total"},
+        "usages": {"Video 1-2": "from1To2Publishers", "Video 3-6": "from3To6Publishers"},
+        "numbers": {"thousands": ",", "negative": "parentheses", "symbol": "$"},
+        "currency": "USD",
+    }
+    say("put_vendor_mapping", "PUT", "/v1/vendor-mappings/vonage", mapping)
+    say("get_vendor_mapping", "GET", "/v1/vendor-mappings/vonage")
+    say("list_vendor_mappings", "GET", "/v1/vendor-mappings")
+    content = (
+        "Type,Product,Minutes,Rate,Charge\nUsage,Video 1-2,390.00,0.00395,$1.54\nUsage,Video 3-6,45.00,0.0041,$0.18\n"
+        "Credit,Courtesy,,,($0.10)\nTotal,,,,$1.62\n"
+    )
+    given = {"mapping": "vonage", "content": content, "number": "INV-2026-10", "period": PERIOD}
+    made = say("create_vendor_invoice", "POST", "/v1/vendor-invoices", given)
+    say("create_vendor_invoice", "POST", "/v1/vendor-invoices", given)
+    address = f"/v1/vendor-invoices/{made['id']}"
+    say("get_vendor_invoice", "GET", address)
+    say("list_vendor_invoices", "GET", "/v1/vendor-invoices?vendor=vonage")
+    say("match_vendor_invoice", "POST", f"{address}/match")
+    say("get_dispute_pack", "GET", f"{address}/dispute-pack")
+
+
+def _invoice(say: Recorder, client: httpx.Client, dearer: dict[str, Any]) -> None:
+    """The customer of the worked period, and its invoice with a note of each kind."""
+    at_home = {"line1": "Torstr. 1", "city": "Berlin", "postal_code": "10119", "country": "DE"}
+    abroad = {"line1": "1 rue de Rivoli", "city": "Paris", "postal_code": "75001", "country": "FR"}
+    entity = say("create_entity", "POST", "/v1/entities", {"name": "Acme GmbH", "prefix": "ACME", "address": at_home})
+    address = f"/v1/entities/{entity['id']}"
+    say("get_entity", "GET", address)
+    say("change_entity", "PATCH", address, {"version": 1, "tax_number": "DE123456788", "timezone": "Europe/Berlin"})
+    say("list_entities", "GET", "/v1/entities")
+    customer = {"name": "Ada SARL", "entity_id": entity["id"], "currency": "USD", "address": abroad, "four_eyes": True}
+    bob = say("create_customer", "POST", "/v1/customers", customer | {"name": "Bob SARL"})
+    ada = say("create_customer", "POST", "/v1/customers", customer | {"rate_card_id": dearer["id"]})
+    address = f"/v1/customers/{ada['id']}"
+    say("get_customer", "GET", address)
+    say("change_customer", "PATCH", address, {"version": 1, "four_eyes": False, "purchase_order": "PO-4711"})
+    say("list_customers", "GET", "/v1/customers")
+
+    session = {"session_id": "1_MX4xMDB-worked-B", "customer_id": bob["id"]}
+    say("add_session_owners", "POST", "/v1/projects/200/session-owners", {"items": [session]})
+    csv = f"session_id,customer_id\n1_MX4xMDB-worked-B,{bob['id']}\n1_MX4xMDB-worked-C,{bob['id']}\n"
+    say("replace_session_owners", "PUT", "/v1/projects/200/session-owners", {"csv": csv})
+    say("list_session_owners", "GET", "/v1/projects/200/session-owners")
+    rules = {"rules": [{"pattern": "1_MX4xMDB-school-*", "customer_id": bob["id"]}]}
+    say("replace_session_rules", "PUT", "/v1/projects/200/session-rules", rules)
+    say("get_session_rules", "GET", "/v1/projects/200/session-rules")
+    say("change_project", "PATCH", "/v1/projects/100", {"rate_card_id": dearer["id"], "customer_id": ada["id"]})
+
+    draft = say("create_invoice", "POST", "/v1/invoices", {"customer_id": ada["id"], "period": PERIOD, "notes": "Thank you."})
+    address = f"/v1/invoices/{draft['id']}"
+    say("redraft_invoice", "POST", f"{address}/redraft", {"version": 1})
+    say("approve_invoice", "POST", f"{address}/approve", {"version": 1})
+    say("finalize_invoice", "POST", f"{address}/finalize", {"version": 2})
+    say("get_invoice", "GET", address)
+    say("export_invoice", "GET", f"{address}/document?format=csv")
+    lines = [{"position": 1, "amount": "0.50"}, {"position": 2}]
+    note = say(
+        "create_credit_note", "POST", f"{address}/credit-notes", {"version": 3, "lines": lines, "reason": "Agreed with Ada."}
+    )
+    void = {"version": 1, "reason": "The wrong lines were credited."}
+    say("void_invoice", "POST", f"/v1/invoices/{note['id']}/void", void)
+    client.post("/v1/rate-cards", json=dearer).raise_for_status()
+    say("restate_invoice", "POST", f"{address}/restate", {"version": 3, "reason": "The price was agreed anew."})
+    say("list_invoices", "GET", "/v1/invoices?status=draft")
+    say("list_audit_log", "GET", f"/v1/audit-log?subject={draft['id']}")
 
 
 def _close(say: Recorder, client: httpx.Client) -> None:

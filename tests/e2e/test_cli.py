@@ -47,7 +47,7 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 def test_the_commands_are_those_of_the_contract() -> None:
     assert {path for path in commands(typer.main.get_command(app)) if path} == {
         *((name,) for name in ("serve", "worker", "sandbox", "migrate", "settings", "keys", "projects")),
-        *((name,) for name in ("period", "collect", "reconcile", "close", "report", "verify")),
+        *((name,) for name in ("period", "collect", "reconcile", "close", "report", "verify", "audit-log")),
         *(("keys", name) for name in ("create", "list", "revoke")),
         *(("projects", name) for name in ("add", "list", "import")),
         *(("report", name) for name in ("show", "export", "verify")),
@@ -56,6 +56,13 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *(("webhooks", name) for name in ("add", "list", "redeliver", "test")),
         ("rates",),
         *(("rates", name) for name in ("publish", "list", "show", "assign", "diff")),
+        *((name,) for name in ("entities", "customers", "invoice")),
+        *(("entities", name) for name in ("add", "list")),
+        *(("customers", name) for name in ("add", "list", "own")),
+        *(("invoice", name) for name in ("draft", "redraft", "approve", "finalize", "void", "credit", "restate")),
+        *(("invoice", name) for name in ("list", "show", "export")),
+        ("vendor",),
+        *(("vendor", name) for name in ("upload", "list", "show", "match", "dispute", "mapping")),
     }
 
 
@@ -88,7 +95,7 @@ def test_the_console_script_is_installed(local: Installation) -> None:
 
 def test_help_and_wrong_usage(local: Installation) -> None:
     assert "reconcile" in local.run("--help").stdout
-    for wrong in (["period"], ["no-such-command"], ["keys", "create", "x"], ["report", "export", "x", "--format", "pdf"]):
+    for wrong in (["period"], ["no-such-command"], ["keys", "create", "x"], ["report", "export", "x", "--format", "docx"]):
         done = local.run(*wrong)
         assert (done.returncode, done.stdout) == (2, ""), wrong
 
@@ -170,6 +177,16 @@ def test_exports_go_to_a_file_or_to_standard_output(local: Installation, report:
     assert json.loads(local.run("report", "export", report["id"]).stdout) == report
     assert local.run("report", "export", report["id"], "--format", "csv", "--output", "report.csv").returncode == 0
     assert (local.folder / "report.csv").read_bytes().startswith(b"report_id,version,project_id")
+    for form, begins in (("xlsx", b"PK"), ("pdf", b"%PDF-")):
+        assert local.run("report", "export", report["id"], "--format", form, "--output", f"report.{form}").returncode == 0
+        assert (local.folder / f"report.{form}").read_bytes().startswith(begins)
+
+
+def test_usage_without_a_price_has_no_cost_to_export(local: Installation, report: dict) -> None:
+    refused = local.run("report", "export", report["id"], "--format", "focus", "--output", "focus.csv")
+    assert refused.returncode == 1
+    assert "was made without a rate card, so its usage has no cost" in refused.stderr
+    assert not (local.folder / "focus.csv").exists()
 
 
 def test_a_collection_says_what_it_did(local: Installation, report: dict) -> None:
@@ -208,7 +225,7 @@ def test_a_terminal_sees_how_far_it_is_and_a_pipe_sees_nothing_of_it(local: Inst
         (["200", "--name", "x" * 201], "/name"),
         (["200", "--insights-url", "ftp://x"], "/insights_url"),
         (["200", "--tier", "from1To2Publishers"], "/tier_plan"),
-        (["200", "--application-id", "x", "--private-key-file", "-"], "/credentials/vonage/application_id"),
+        (["200", "--application-id", "x", "--private-key-file", "-"], "/credentials/application_id"),
     ],
 )
 def test_a_project_that_rest_would_refuse_is_refused_and_not_kept(

@@ -55,6 +55,13 @@ CONTRACT = {
     "ToleranceTerms": "minutes relative",
     "NewCollection": "project_id period",
     "NewReconciliation": "project_id period collect",
+    "NewEntity": "name prefix address tax_number bank timezone",
+    "NewCustomer": "name entity_id address tax_number currency terms formats four_eyes rate_card_id tax",
+    "NewInvoice": "customer_id period override notes",
+    "Document": "id number status version customer_id entity currency period report_ids lines subtotal discount commitment tax "
+    "total issued_on due_on sha256",
+    "DocumentLine": "position project_id usage first_day last_day quantity allowance_used model bracket unit_price amount "
+    "rate_card report_id",
     "Job": "state progress result problem",
     "Progress": "done total",
     "Report": "id version supersedes sha256 created_at project_id basis tier_plan period verdict explained_ratio totals bridge "
@@ -67,6 +74,10 @@ CONTRACT = {
     "RateCard": "id name version currency effective_from effective_to tier_plan prices usage_prices allowance commitment "
     "discounts tax rounding",
     "Change": "status note assignee ignore_until",
+    "NewVendorInvoice": "vendor number currency period lines total",
+    "BilledLine": "line kind usage quantity unit_price amount text",
+    "Match": "lines variance",
+    "Variance": "minutes amount parts",
     "Problem": "type title status detail errors request_id upstream_code",
 }
 """The names that others rely on: to lose or rename one is to break them."""
@@ -93,7 +104,7 @@ def test_every_list_goes_by_cursor_and_every_post_takes_an_idempotency_key(docum
             assert page["properties"].keys() == {"items", "next_cursor"}
             assert {"limit", "cursor"} <= given
             lists += 1
-    assert lists == 5
+    assert lists > 10
 
 
 def test_every_operation_says_what_it_is_for(document: dict) -> None:
@@ -111,13 +122,13 @@ def test_the_pages_load_nothing_from_elsewhere(installation: Installation) -> No
             assert client.get(f"/static-offline-docs/{file}").status_code == 200
 
 
-def test_no_500_and_no_undocumented_answer(tmp_path: Path) -> None:
+def test_no_500_and_no_undocumented_answer(document: dict, tmp_path: Path) -> None:
     """Schemathesis, on an installation of its own: it also moves the clock."""
     with installed(tmp_path) as running:
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "run", f"{running.url}/openapi.json"]
         command += ["--header", f"Authorization: Bearer {ADMIN}", "--no-color"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "Tested: 22" in done.stdout
+        assert f"Tested: {len(list(operations(document)))}\n" in done.stdout
         failures = [line for line in (tmp_path / "serve.log").read_text().splitlines() if '"status": 500' in line]
         assert not failures

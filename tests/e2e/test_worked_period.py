@@ -8,6 +8,7 @@ import time
 import httpx
 import pytest
 
+from billing.exports.formats import MEDIA_TYPES
 from tests.e2e.conftest import PERIOD, Installation
 
 BRIDGE = [
@@ -96,6 +97,18 @@ def test_exports_are_the_report_again(installation: Installation, report: dict) 
     rows = list(csv.DictReader(io.StringIO(as_csv.text)))
     totals = {row["item"]: row["minutes"] for row in rows if row["section"] == "bridge" and row["tier"] == "from1To2Publishers"}
     assert totals["meeting_level"] == totals["project_level"] == "210.000000"
+
+
+def test_a_report_is_a_file_in_every_form_that_it_can_have(installation: Installation, report: dict) -> None:
+    address = f"/v1/reports/{report['id']}/export"
+    with installation.client() as client:
+        for form in ("json", "csv", "xlsx", "pdf"):
+            answer = client.get(address, params={"format": form})
+            assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, MEDIA_TYPES[form])
+            assert answer.headers["content-disposition"].endswith(f'-v1.{form}"')
+        unpriced, unknown = (client.get(address, params={"format": form}).json() for form in ("focus", "xml"))
+    assert "was made without a rate card" in unpriced["detail"]
+    assert unpriced["errors"][0]["parameter"] == unknown["errors"][0]["parameter"] == "format"
 
 
 def test_a_collection_is_a_job_to_be_asked_for(installation: Installation, project: str) -> None:

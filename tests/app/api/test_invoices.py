@@ -297,25 +297,25 @@ def test_a_step_without_the_scope_is_refused(desk: Desk, key) -> None:
 
 
 BEGINS = {
-    "json": b"{",
-    "csv": b"",
-    "xlsx": b"PK",
-    "pdf": b"%PDF-",
-    "focus": b"",
-    "facturx": b"%PDF-",
-    "ubl": b"<?xml",
-    "xml": b"<?xml",
+    "json": ("application/json", b"{"),
+    "csv": ("text/csv; charset=utf-8", b"invoice_id,"),
+    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", b"PK"),
+    "pdf": ("application/pdf", b"%PDF-"),
+    "focus": ("text/csv; charset=utf-8", b""),
+    "facturx": ("application/pdf", b"%PDF-"),
+    "ubl": ("application/xml", b"<?xml"),
+    "xml": ("application/xml", b"<?xml"),
 }
 
 
 def test_every_form_is_a_file_with_its_name_and_the_same_bytes_again(desk: Desk) -> None:
     final = desk.issue(desk.draft().json())
     assert BEGINS.keys() == set(InvoiceFormat)
-    for form, begin in BEGINS.items():
+    for form, (media_type, begin) in BEGINS.items():
         address = f"/v1/invoices/{final['id']}/document?format={form}"
         file = desk.client.get(address)
         assert file.status_code == 200, file.text
-        assert file.content.startswith(begin)
+        assert (file.headers["content-type"], file.content[: len(begin)]) == (media_type, begin)
         assert file.headers["content-disposition"].startswith('attachment; filename="ACME-2026-00001.')
         assert file.headers["etag"] == f'"{sha256(file.content).hexdigest()}"'
         assert desk.client.get(address).content == file.content
@@ -338,6 +338,13 @@ def test_only_what_is_issued_is_an_e_invoice(desk: Desk) -> None:
     for form in ("facturx", "ubl", "xml"):
         refused(desk.client.get(f"/v1/invoices/{draft['id']}/document?format={form}"), 409, "is draft")
     assert desk.client.get(f"/v1/invoices/{draft['id']}/document?format=pdf").status_code == 200
+
+
+def test_what_is_too_long_to_print_is_refused_by_the_form(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.exports.pdf.MAX_ROWS", 1)
+    address = f"/v1/invoices/{desk.draft().json()['id']}/document"
+    refused(desk.client.get(f"{address}?format=pdf"), 422, "take CSV or XLSX", parameter="format")
+    assert desk.client.get(f"{address}?format=csv").status_code == 200
 
 
 def test_an_e_invoice_that_does_not_validate_is_not_issued(client: TestClient) -> None:

@@ -1,11 +1,19 @@
 """Whose a project and its sessions are: a list as JSON or CSV, and rules."""
 
+import csv
+import io
+import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from app.api.ownership import LONGEST_LIST
+from app.api.ownership import LONGEST_LIST, SessionList
+from app.api.parties import LINE
 from tests.app.api.parties import add_customer, add_entity
 
 OWNERS, RULES = "/v1/projects/100/session-owners", "/v1/projects/100/session-rules"
@@ -59,6 +67,26 @@ def test_a_list_is_added_to_and_replaced(client: TestClient, customers) -> None:
     assert owned(client) == {"s2": ada}
     assert client.put(OWNERS, json={"items": []}).json() == {"added": 0, "changed": 0, "removed": 1}
     assert owned(client) == {}
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.from_regex(re.compile(LINE), fullmatch=True), st.from_regex(r"cus_[a-f0-9]{1,24}", fullmatch=True))
+    ),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_csv_says_what_was_written_into_it(rows: list[tuple[str, str]], end: str) -> None:
+    owners = [(session[:500], customer) for session, customer in rows if session]
+    text = io.StringIO()
+    csv.writer(text, lineterminator=end).writerows([("session_id", "customer_id"), *owners])
+    assert SessionList.model_validate({"csv": text.getvalue()}).owners() == owners
+
+
+@given(text=st.text() | st.text().map("session_id,customer_id\n".__add__))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with suppress(ValidationError):
+        owners = SessionList.model_validate({"csv": text}).owners()
+        assert all(session and customer for session, customer in owners)
 
 
 def test_a_long_list_goes_page_by_page(client: TestClient, customers) -> None:

@@ -9,10 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from app.db import transaction
-from app.errors import NotFound
+from app.errors import InvalidRequest, NotFound
 from app.flows.exports import export_report
 from app.store import rate_cards
-from billing.errors import NoRateCard
 from billing.exports.formats import ReportFormat
 from billing.tiers import KNOWN_PLANS
 from tests.app.conftest import NOW
@@ -72,7 +71,7 @@ def test_costs_are_those_of_the_versions_that_the_report_names(priced: Office) -
 def test_usage_without_a_price_has_no_cost(worked: Office) -> None:
     worked.collect(WORKED)
     report = worked.reconcile(WORKED)
-    with pytest.raises(NoRateCard, match="without a rate card"):
+    with pytest.raises(InvalidRequest, match="without a rate card"):
         export_report(worked.engine, report.id, ReportFormat.FOCUS)
 
 

@@ -137,6 +137,7 @@ def test_a_card_is_tried_on_the_projects_that_it_prices(priced: Office) -> None:
     assert diff(priced, card(id="other")) == []
     assert totals(diff(priced, card("0.03"), card_id="list")) == [("3.60", "7.80")]
     assert totals(diff(priced, card("0.03", id="other"), project_ids=["100"])) == [("3.60", "7.80")]
+    assert totals(diff(priced, card("0.03", id="other"), card_id="list")) == [("3.60", "7.80")]
 
 
 def test_a_customers_own_card_is_tried_on_what_the_customer_owns(priced: Office) -> None:

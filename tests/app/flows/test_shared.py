@@ -10,6 +10,7 @@ import pytest
 
 from app.db import transaction
 from app.errors import Conflict
+from app.flows import invoice as flow
 from app.flows.verify import verify_all
 from app.store import ownership
 from billing.errors import NotInvoiceable
@@ -131,3 +132,19 @@ def test_a_listed_session_counts_like_a_rule(open_shared: Callable[..., Books]) 
         owners = [(f"{ALL}B", books.bob), ("1_MX4xMDB-never-seen", books.bob)]
         ownership.import_sessions(session, "100", owners, replace=True, actor="cli", now=books.now)
     assert quantities(books, books.ada, books.bob) == {LOW: Decimal("210.00"), HIGH: Decimal("75.00")}
+
+
+def test_usage_of_another_kind_is_invoiced_and_of_a_shared_project_it_is_the_owners(worked_with: Callable[..., Office]) -> None:
+    """No session is known for it, so nobody else can have used it."""
+    office = worked_with(usage={"2026-10-31": {"sipUserMinutes": "1000", "hlsMinutes": "20"}})
+    office.collect(WORKED)
+    office.reconcile(WORKED)
+    books = open_books(office)
+    alone = lines(books, books.ada)
+    assert ("usage", "sipUserMinutes", Decimal("1000.00")) in alone
+    assert {usage for _, usage, _ in alone} == {LOW, HIGH, "sipUserMinutes"}, "what the card does not price costs nothing"
+    books.do(flow.void, books.draft(), reason="a test")
+    books.rule((f"{ALL}*", books.bob))
+    assert lines(books, books.ada) == [("unowned", "sipUserMinutes", Decimal("1000.00"))]
+    assert books.get(books.draft())["subtotal"] == "5.00"
+    assert {usage for _, usage, _ in lines(books, books.bob)} == {LOW, HIGH}

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
+from sqlmodel import Session
 
 from app.auth import Vault
 from app.db import transaction
 from app.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from app.insights.tokens import Credentials, OpenTokCredentials, VonageCredentials
-from app.store import projects, rate_cards
+from app.store import audit, projects, rate_cards
 from app.store.projects import Project
 from billing.errors import InvalidSetting
 from billing.model import Basis, ProjectTerms, Tolerance
@@ -29,6 +30,10 @@ VONAGE = VonageCredentials("100", "78d335fa-323d-0114-9c3d-d6f0d48968cf", "-----
 
 def _project(project_id: str = "100", **changes: Any) -> Project:
     return replace(Project(project_id, "Acme", OpenTokCredentials(project_id, "s3cret-of-100"), NOW), **changes)
+
+
+def update(session: Session, project_id: str, **changes: Any) -> Project:
+    return projects.update(session, VAULT, project_id, actor="cli", now=NOW, **changes)
 
 
 @pytest.mark.parametrize("credentials", [OPENTOK, VONAGE])
@@ -87,34 +92,52 @@ def test_what_is_not_there_is_said_to_be_missing(engine: Engine) -> None:
         with pytest.raises(NotFound, match="no project 300"):
             projects.get(session, VAULT, "300")
         with pytest.raises(NotFound, match="no project 300"):
-            projects.update(session, VAULT, "300", name="x")
+            update(session, "300", name="x")
 
 
 def test_a_change_changes_that_and_nothing_else(engine: Engine) -> None:
     with transaction(engine) as session:
         made = projects.create(session, VAULT, _project())
     with transaction(engine) as session:
-        changed = projects.update(session, VAULT, "100", name="New", credentials=VONAGE)
+        changed = update(session, "100", name="New", credentials=VONAGE)
     assert changed == replace(made, name="New", credentials=VONAGE)
     with transaction(engine, read_only=True) as session:
         assert projects.get(session, VAULT, "100") == changed
+
+
+def test_each_change_of_the_terms_is_in_the_audit_log_without_its_secrets(engine: Engine) -> None:
+    """They decide what a report says, and so what may be invoiced without an override."""
+    with transaction(engine) as session:
+        projects.create(session, VAULT, _project())
+        update(session, "100", cross_check=False, tolerance=Tolerance(1_000_000, Decimal("0.1")))
+        update(session, "100", cross_check=False)
+        update(session, "100", credentials=VONAGE)
+        changed, *more = reversed(audit.list_page(session, subject="100", limit=9).items)
+        assert (changed.actor, changed.action, changed.at) == ("cli", "project.changed", NOW)
+        assert changed.detail == {
+            "cross_check": {"was": True, "is": False},
+            "tolerance_minutes": {"was": 10_000, "is": 1_000_000},
+            "tolerance_relative": {"was": "0.000001", "is": "0.1"},
+        }
+        assert [it.detail for it in more] == [{"credentials": "replaced"}], "what changes nothing is not there"
+        assert audit.check(session) == []
 
 
 def test_a_rate_card_must_be_there_and_price_the_projects_tiers(engine: Engine) -> None:
     with transaction(engine) as session:
         made = projects.create(session, VAULT, _project(plan=TierPlan.of(["from1PlusPublishers"])))
         rate_cards.publish(session, terms(id="list"), NOW, actor="cli")
-        assert projects.update(session, VAULT, "100", rate_card_id="list") == replace(made, rate_card_id="list")
+        assert update(session, "100", rate_card_id="list") == replace(made, rate_card_id="list")
         with pytest.raises(InvalidRequest, match="no rate card none") as refused:
-            projects.update(session, VAULT, "100", rate_card_id="none")
+            update(session, "100", rate_card_id="none")
         assert refused.value.pointer == "/rate_card_id"
         with pytest.raises(InvalidRequest, match="other tiers") as refused:
-            projects.update(session, VAULT, "100", plan=KNOWN_PLANS[0])
+            update(session, "100", plan=KNOWN_PLANS[0])
         assert refused.value.pointer == "/tier_plan"
         with pytest.raises(InvalidRequest, match="other tiers"):
             projects.create(session, VAULT, _project("200", rate_card_id="list"))
         assert projects.get(session, VAULT, "100").rate_card_id == "list"
-        assert projects.update(session, VAULT, "100", plan=KNOWN_PLANS[0], rate_card_id=None).rate_card_id is None
+        assert update(session, "100", plan=KNOWN_PLANS[0], rate_card_id=None).rate_card_id is None
 
 
 def test_two_changes_at_once_both_hold(engine: Engine) -> None:
@@ -123,7 +146,7 @@ def test_two_changes_at_once_both_hold(engine: Engine) -> None:
 
     def change(changes: dict[str, Any]) -> None:
         with transaction(engine) as session:
-            projects.update(session, VAULT, "100", **changes)
+            update(session, "100", **changes)
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(change, [{"name": "New"}, {"credentials": VONAGE}, {"cycle_anchor_day": 15}]))
@@ -150,7 +173,7 @@ def test_a_setting_out_of_its_range_is_refused_and_nothing_is_written(
     with transaction(engine) as session:
         made = projects.create(session, VAULT, _project())
     with pytest.raises(InvalidSetting) as refused, transaction(engine) as session:
-        projects.update(session, VAULT, "100", **changes)
+        update(session, "100", **changes)
     assert refused.value.pointer == pointer
     with transaction(engine, read_only=True) as session:
         assert projects.get(session, VAULT, "100") == made

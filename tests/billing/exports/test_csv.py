@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.exports.csv import INVOICE_COLUMNS, REPORT_COLUMNS, invoice, report, safe
@@ -86,6 +86,7 @@ def test_a_report_without_a_rate_card_has_no_money() -> None:
     assert {row["amount"] + row["currency"] for row in rows(report(reports.report(None)))} == {""}
 
 
+@settings(max_examples=50)
 @given(priced_periods())
 def test_the_rows_of_an_invoice_add_up_to_its_total(priced) -> None:
     document = invoiced(priced)

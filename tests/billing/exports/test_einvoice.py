@@ -169,6 +169,7 @@ def test_what_is_planted_is_found_by_us_and_by_both_schematrons(spoil, rule):
         pytest.param(other("", "lines", 0, "tax"), "BR-CO-04", id="untaxed line"),
         pytest.param(other("Another", "lines", 0, "tax"), "BR-CO-04", id="unknown rate"),
         pytest.param(other("", "entity", "bank", "iban"), "BR-61", id="bank"),
+        pytest.param(other("Acme\x0b", "lines", 0, "project_name"), "XML", id="control character"),
     ],
 )
 def test_each_field_that_is_wrong_is_named(spoil, rule):
@@ -195,6 +196,12 @@ def test_a_tax_that_is_a_cent_off_is_found_which_the_schematron_lets_pass():
 def test_a_currency_of_three_decimals_is_refused():
     (found,) = validate(samples.kuwaiti())
     assert found.startswith("BR-DEC: amounts in KWD have 3 decimals, an e-invoice allows 2 (/currency).")
+
+
+def test_what_its_pdf_cannot_hold_is_refused():
+    document = samples.plain()
+    document["lines"] *= pdf.MAX_ROWS
+    assert validate(document)[0].startswith("PDF: a Factur-X holds at most 3000 lines")
 
 
 def test_what_has_no_tax_at_all_is_refused_with_what_to_do():
@@ -251,7 +258,7 @@ def test_every_priced_period_and_its_credits_can_be_issued_or_it_is_said_why_not
     found = validate(document)
     if priced.currency.decimals > einvoice.DECIMALS:
         assert found[0].startswith("BR-DEC")
-    elif any(it.tax is None for it in priced.lines) or not priced.taxes:
+    elif any(it.tax is None for it in priced.lines) or (priced.commitment and not priced.commitment_tax) or not priced.taxes:
         assert found[0].startswith(("BR-CO-04", "BR-CO-18"))
     elif not (priced.lines or priced.commitment):
         assert [it.split(":")[0] for it in found] == ["BR-16"]
