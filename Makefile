@@ -14,7 +14,7 @@ serve: $(READY)
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
 
-# As `make test` does, but a thousand times.
+# The kills of `make test`, ten times as many: a thousand.
 kill: $(READY)
 	RECKONER_TEST_KILLS=500 $(BIN)/pytest -n 2 tests/e2e/kill
 

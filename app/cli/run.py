@@ -45,16 +45,20 @@ def worker(
     ] = None,
 ) -> None:
     """Run the jobs without REST, beside as many other processes that do as you like."""
-    ends = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # in the threads to come too: one without would end the process at once
     opened = service()
     logs.configure(opened.settings.log_format)
-    tracing.configure(opened.engine)
-    if metrics_port:
-        start_http_server(metrics_port, opened.settings.host)
-    with jobs_worker(opened):
-        write("Reckoner runs the jobs.")
-        signal.sigwait(ends)
+    ends = {signal.SIGINT, signal.SIGTERM}
+    # Held back in the threads to come too: one that does not would end the process at once.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        tracing.configure(opened.engine)
+        if metrics_port:
+            start_http_server(metrics_port, opened.settings.host)
+        with jobs_worker(opened):
+            write("Reckoner runs the jobs.")
+            signal.sigwait(ends)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def migrate() -> None:

@@ -172,7 +172,7 @@ class _Priced(msgspec.Struct):
 
 def _money(report: Report, finding: Mapping[str, Any]) -> dict[str, Any]:
     """What a finding comes to. A match is refused where the invoice's currency is not that of the reports."""
-    if finding["amount"] is None:
+    if finding.get("amount") is None:
         return {"amount": None, "currency": None}
     currency = finding["evidence"].get("currency") or msgspec.json.decode(report.body, type=_Priced).currency
     return {"amount": Decimal(finding["amount"]), "currency": currency}
