@@ -1,7 +1,7 @@
 """The engine under the jobs: DBOS, in the installation's own database. No other module knows it.
 
 A job is one of its workflows, `JOB_ID-TIMES_QUEUED`, in a queue with partitions, of which each runs one workflow at a time
-across all processes. Their arguments are that id and number, so the engine's tables hold nothing that the jobs table does not show.
+across all processes. Their arguments are that id and number, so the engine's tables hold nothing that the jobs table lacks.
 Steps are not the engine's: it would note a step after the transaction of what the step wrote, and a kill between the two would
 do it twice; see `app.flows.steps`.
 """
