@@ -8,9 +8,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,13 @@ class Installation:
     environment: dict[str, str]
     sandbox: str
     url: str
+    began: float = 0
+    """When its clocks stood at NOW, by time.monotonic()."""
+
+    @property
+    def now(self) -> str:
+        """What the sandbox's clock says: a command that started at NOW again would have no token that is valid there."""
+        return (datetime.fromisoformat(NOW) + timedelta(seconds=time.monotonic() - self.began)).isoformat()
 
     def run(self, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end: its `main` in this process, because a start takes as long as a dozen commands."""
@@ -45,7 +54,7 @@ class Installation:
         with pytest.MonkeyPatch.context() as patch, chdir(self.folder):
             for name in [name for name in os.environ if name.startswith("RECKONER_")]:
                 patch.delenv(name)
-            for name, value in (self.environment | settings).items():
+            for name, value in (self.environment | {"RECKONER_NOW": self.now} | settings).items():
                 patch.setenv(name, value)
             for name, value in {"argv": ["reckoner", *arguments], "stdin": given, "stdout": out, "stderr": err}.items():
                 patch.setattr(sys, name, value)
@@ -85,6 +94,7 @@ def installed(folder: Path) -> Iterator[Installation]:
     """The sandbox and the service, running."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECKONER_")}
     with started(folder, environment, "sandbox", "--dataset", str(DATASET), "--now", NOW) as sandbox:
+        began = time.monotonic()
         environment |= {
             "RECKONER_INSIGHTS_URL": f"{sandbox}/graphql",
             "RECKONER_ACCOUNTS_URL": f"{sandbox}/v2/project",
@@ -95,7 +105,7 @@ def installed(folder: Path) -> Iterator[Installation]:
             "RECKONER_COLLECT_AUTOMATICALLY": "false",
         }
         with started(folder, environment, "serve", "--port", "0") as url:
-            yield Installation(folder, environment, sandbox, url)
+            yield Installation(folder, environment, sandbox, url, began)
 
 
 @pytest.fixture(scope="session")

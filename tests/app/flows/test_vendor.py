@@ -275,7 +275,10 @@ def test_verification_finds_a_changed_invoice(office: Office) -> None:
     assert verify_all(office.engine) == []
     with transaction(office.engine) as session:
         session.execute(text("UPDATE vendor_invoices SET sha256 = 'forged'"))
-    assert verify_all(office.engine) == [f"The vendor's invoice {invoice_id} does not say what its hash says."]
+    assert verify_all(office.engine) == [
+        f"The vendor's invoice {invoice_id} does not say what its hash says.",
+        f"The audit log tells of the vendor's invoice {invoice_id}, with another sha256 than it has.",
+    ]
 
 
 def test_rows_that_name_their_project(office: Office) -> None:
