@@ -1,5 +1,6 @@
 """A simulated year: every day is collected that could be, every other one is reported as lost, nothing is asked for twice."""
 
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -15,6 +16,8 @@ from app.db import transaction
 from app.flows.coverage import coverage
 from app.sandbox.dataset import Dataset
 from app.store import observations, projects
+from app.store.close_tables import Close
+from app.store.money_tables import Invoice
 from app.store.payloads import decode_daily
 from app.store.plan_tables import CollectionGap
 from app.store.webhook_tables import WebhookEvent
@@ -168,6 +171,20 @@ def test_a_project_with_a_wrong_secret_holds_up_no_other_and_catches_up(year: Ye
 
 def test_jobs_are_few(year: Year) -> None:
     """One a night, one more in the morning after a call over midnight, and a few after what failed."""
-    jobs = Counter(at.astimezone(PACIFIC).date() for at, job in year.ran if job.project_id == ACME)
+    jobs = Counter(at.astimezone(PACIFIC).date() for at, job in year.ran if (job.kind, job.project_id) == ("collection", ACME))
     assert len(jobs) >= 365 - 30
     assert jobs.total() < 1.3 * len(jobs)
+
+
+def test_every_cycle_is_closed_once_however_often_it_was_attempted(year: Year) -> None:
+    with transaction(year.engine, read_only=True) as session:
+        rows = session.exec(select(Close).where(Close.project_id == ACME).order_by(Close.first_day)).all()
+        invoices = session.exec(select(Invoice).where(Invoice.kind == "invoice")).all()
+    months = [(date(2026, month, 1), date(2026, month, monthrange(2026, month)[1])) for month in range(1, 13)]
+    assert [(it.first_day, it.last_day) for it in rows] == months
+    whole = [it for it in rows if it.state == "closed" and it.invoice_ids]
+    assert sorted(it.first_day for it in invoices) == [it.first_day for it in whole]
+    # A month of which upstream forgot a day, or left one out for good, waits for somebody's word or says that it is lost.
+    lost = {day.month for day in DAYS if not could_be_read(Kind.MEETINGS, day)} | {DROPPED.month}
+    assert {it.first_day.month for it in rows} - {it.first_day.month for it in whole} == lost
+    assert all(it.reason for it in rows)

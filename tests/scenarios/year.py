@@ -16,6 +16,7 @@ from sqlmodel import select
 
 from app.auth import Vault
 from app.db import transaction
+from app.flows import close as closing
 from app.flows.collect import CollectionFailed, collect
 from app.flows.schedule import tick, wanted
 from app.insights.client import InsightsClient, OpenTokCredentials
@@ -23,10 +24,13 @@ from app.insights.limits import ClientLimits, Unlimited
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
-from app.store import jobs, plans, projects, webhooks
+from app.store import jobs, ownership, plans, projects, rate_cards, webhooks
 from app.store.plan_tables import CollectionPlan
 from app.store.projects import Project
 from app.store.tables import Job
+from billing.period import resolve
+from tests.app.flows.books import CARD
+from tests.app.money import add_customer, add_entity
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 VAULT = Vault("a-year-0123456789abcdefghijklmnopqrstuvw")
@@ -148,7 +152,7 @@ class Year:
     clock: StillClock = field(default_factory=lambda: StillClock(BEGIN))
     ticks: int = 0
     ran: list[tuple[datetime, Job]] = field(default_factory=list)
-    schedules: list[Callable[[Engine, datetime], list[Job]]] = field(default_factory=lambda: [tick])
+    schedules: list[Callable[[Engine, datetime], list[Job]]] = field(default_factory=lambda: [tick, closing.tick])
     """What looks for work once a minute: each answers the jobs that it has queued."""
     handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     """What does a job, by its kind."""
@@ -156,8 +160,12 @@ class Year:
     def __post_init__(self) -> None:
         self.upstream = Upstream(Dataset.load(dataset()), self.clock)  # type: ignore[arg-type]  # only told the time
         self.transport = SandboxTransport(self.upstream)
-        self.handlers["collection"] = self.collect
+        self.handlers = {"collection": self.collect, closing.CLOSE: self.close, closing.RESTATE: self.close}
         self.add(ACME)
+        with transaction(self.engine) as session:
+            rate_cards.publish(session, CARD, BEGIN, actor="test")
+            customer = add_customer(session, add_entity(session).id, rate_card_id="rc_books")
+            ownership.assign_project(session, ACME, customer.id, actor="test", now=BEGIN)
         with transaction(self.engine) as session:
             endpoint = {"url": "https://erp.example.com/hooks", "description": "", "types": None, "projects": None}
             webhooks.create(session, VAULT, "whsec_0123", actor="test", now=BEGIN, ordered=False, **endpoint)
@@ -172,7 +180,12 @@ class Year:
         """Give a project its right secret."""
         with transaction(self.engine) as session:
             before, right = projects.get(session, VAULT, project_id), OpenTokCredentials(project_id, secret(project_id))
-            plans.follow(session, before, projects.update(session, VAULT, project_id, credentials=right), self.clock.now())
+            plans.follow(
+                session,
+                before,
+                projects.update(session, VAULT, project_id, actor="test", now=self.clock.now(), credentials=right),
+                self.clock.now(),
+            )
 
     def live_until(self, end: datetime) -> None:
         """Tick whenever a project is to be looked at, but for the times when nothing runs."""
@@ -216,6 +229,15 @@ class Year:
             clock=self.clock,
             progress=lambda *_: None,
         )
+        return {}
+
+    def close(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        def find_project(project_id: str) -> Project:
+            with transaction(self.engine, read_only=True) as session:
+                return projects.get(session, VAULT, project_id)
+
+        period = resolve(arguments["period"]).period
+        closing.close(self.engine, find_project, arguments["project_id"], period, clock=self.clock)
         return {}
 
     def client(self, project: Project) -> InsightsClient:

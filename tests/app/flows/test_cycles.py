@@ -110,7 +110,7 @@ def test_the_anchor_day_changes_in_the_middle_of_a_year(closing: Closing) -> Non
     closed: list[tuple[str, BillingPeriod]] = []
     live_through(closing, closed, date(2027, 10, 10))
     with transaction(closing.books.engine) as session:
-        projects.update(session, VAULT, "100", cycle_anchor_day=20)
+        projects.update(session, VAULT, "100", actor="test", now=closing.books.now, cycle_anchor_day=20)
     live_through(closing, closed, date(2027, 12, 30))
     mine = [(str(it.first_day), str(it.last_day)) for project_id, it in closed if project_id == "100"]
     assert mine[:2] == [("2027-08-01", "2027-08-31"), ("2027-09-01", "2027-09-30")]

@@ -131,7 +131,7 @@ def test_mended_credentials_are_tried_at_once(engine: Engine) -> None:
 def change(engine: Engine, at: datetime = NIGHT + MINUTE, **changes: Any) -> None:
     with transaction(engine) as session:
         before = projects.get(session, VAULT, "100")
-        plans.follow(session, before, projects.update(session, VAULT, "100", **changes), at)
+        plans.follow(session, before, projects.update(session, VAULT, "100", actor="test", now=at, **changes), at)
 
 
 def test_one_project_holds_up_no_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
