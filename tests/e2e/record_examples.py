@@ -82,6 +82,7 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     _close(say, client)
     with receiving(answering(204)) as receiver:
         _webhooks(say, client, receiver)
+    _jobs(say, client)
     return say.examples
 
 
@@ -164,6 +165,15 @@ def _close(say: Recorder, client: httpx.Client) -> None:
         time.sleep(0.1)
     close = say("list_closes", "GET", "/v1/closes?state=closed")["items"][0]
     say("get_close", "GET", f"/v1/closes/{close['id']}")
+
+
+def _jobs(say: Recorder, client: httpx.Client) -> None:
+    """A job that waits behind another of its project, thought better of twice."""
+    month, week = {"month": "2026-10"}, {"first_day": "2026-10-25", "last_day": "2026-10-31"}
+    client.post("/v1/collections", json={"project_id": "100", "period": month}).raise_for_status()
+    behind = client.post("/v1/collections", json={"project_id": "100", "period": week}).json()
+    say("cancel_job", "POST", f"/v1/jobs/{behind['id']}/cancel", {})
+    say("retry_job", "POST", f"/v1/jobs/{behind['id']}/retry", {})
 
 
 def _webhooks(say: Recorder, client: httpx.Client, receiver: Receiver) -> None:

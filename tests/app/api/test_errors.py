@@ -13,7 +13,10 @@ from app.auth import Scope
 
 NEEDED = {
     "admin": "create_project import_account change_project move_clock publish_rate_card create_entity change_entity "
-    "create_customer change_customer add_session_owners replace_session_owners replace_session_rules",
+    "create_customer change_customer add_session_owners replace_session_owners replace_session_rules "
+    "create_webhook_endpoint list_webhook_endpoints get_webhook_endpoint change_webhook_endpoint delete_webhook_endpoint "
+    "try_webhook_endpoint rotate_webhook_secret redeliver_webhooks_since list_webhook_deliveries get_webhook_delivery "
+    "redeliver_webhook",
     "collect": "create_collection",
     "reconcile": "create_reconciliation change_discrepancy",
     "invoice": "create_invoice redraft_invoice approve_invoice finalize_invoice void_invoice create_credit_note "
@@ -103,7 +106,8 @@ def test_unknown_ids_are_404(client: TestClient) -> None:
     bodies = {"change_project": {"name": "x"}, "change_discrepancy": {"note": "x"}}
     bodies |= {"replace_session_rules": {"rules": []}, "create_credit_note": {"version": 1, "all": True, "reason": "x"}}
     bodies |= {"add_session_owners": {"items": []}, "replace_session_owners": {"items": []}}
-    bodies |= {"void_invoice": {"version": 1, "reason": "x"}}
+    bodies |= {"void_invoice": {"version": 1, "reason": "x"}, "redeliver_webhooks_since": {"since": "2026-11-05T00:00:00Z"}}
+    bodies |= {key: {} for key in "cancel_job retry_job rotate_webhook_secret try_webhook_endpoint redeliver_webhook".split()}
     values = {"session_id": "s", "period": "2026-10"}
     for method, path, operation in routes(client):
         if "unknown" in path and operation["operationId"] != "put_vendor_mapping":  # it keeps a new one

@@ -191,7 +191,7 @@ def test_one_customer_is_refused_and_the_other_invoiced(closing: Closing) -> Non
         customers.update(session, books.bob, expected_version=None, actor="cli", now=books.now, currency="JPY")
     close = closing.close()
     assert (close.state, [it.customer_id for it in closing.invoices()]) == (State.WAITING, [books.ada])
-    assert "The rate card is in EUR, but the customer is invoiced in JPY" in close.reason
+    assert "The rate card is in EUR, but this is invoiced in JPY" in close.reason
     assert close.invoice_ids == [closing.invoices()[0].id]
 
 
