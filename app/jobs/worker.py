@@ -40,7 +40,7 @@ DRAIN = 25.0
 """Seconds that a process which ends gives its running steps."""
 PAUSE = 1.0
 """Seconds to leave the database alone after it failed."""
-MAX_LOSSES = 10
+MAX_LOSSES = 25
 """A job that was lost with its process more often, without a step done between, has likely killed it: it is given up."""
 KEPT = timedelta(days=30)
 """How long jobs are kept after they ended."""
