@@ -194,7 +194,7 @@ def test_a_job_that_kills_its_process_again_and_again_is_given_up(engine: Engine
     with working(engine, echo):
         failed = wait(engine, job.id, timeout=10)
     assert failed.state == State.FAILED
-    assert failed.problem == {"detail": "The process died 11 times while it ran this job."}
+    assert failed.problem == {"detail": f"The process died {worker.MAX_LOSSES + 1} times while it ran this job."}
 
 
 def test_a_step_that_was_done_says_that_the_job_goes_forward(engine: Engine) -> None:
