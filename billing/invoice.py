@@ -24,7 +24,7 @@ from billing.period import BillingPeriod
 from billing.pricing import DiscountLine, Line, Priced, TaxLine
 from billing.ratecard import Package, TaxRate
 from billing.ratecard import describe as describe_card
-from billing.report import instant
+from billing.report import days_of, instant
 from billing.tiers import Tier
 
 Json = Mapping[str, Any]
@@ -165,13 +165,7 @@ def draft(
         "customer": {key: customer.get(key, default) for key, default in _CUSTOMER.items()},
         "entity": {key: entity.get(key, default) for key, default in _ENTITY.items()},
         "currency": priced.currency.code,
-        "period": {
-            "first_day": str(period.first_day),
-            "last_day": str(period.last_day),
-            "start": instant(period.start),
-            "end": instant(period.end),
-            "days": len(period),
-        },
+        "period": days_of(period),
         **body(priced, reports),
         "terms": dict(customer["terms"]),
         "issued_on": None,

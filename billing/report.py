@@ -20,7 +20,7 @@ from billing.discrepancy import Discrepancy
 from billing.facts import Observation
 from billing.minutes import format_minutes
 from billing.model import BridgeLine, DayLine, Reconciliation
-from billing.period import AlignedPeriod, hours_of
+from billing.period import AlignedPeriod, BillingPeriod, hours_of
 
 _ENVELOPE = ("id", "version", "supersedes", "sha256", "created_at")
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -99,13 +99,20 @@ def core_of(whole: bytes) -> bytes:
 def aligned(period: AlignedPeriod) -> dict[str, Any]:
     """The aligned part of a period, as it stands in answers and reports."""
     return {
-        "first_day": str(period.period.first_day),
-        "last_day": str(period.period.last_day),
-        "start": instant(period.period.start),
-        "end": instant(period.period.end),
-        "days": len(period.period),
+        **days_of(period.period),
         "short_days": [str(day) for day in period.short_days],
         "long_days": [str(day) for day in period.long_days],
+    }
+
+
+def days_of(period: BillingPeriod) -> dict[str, Any]:
+    """A billing period, as it stands in every document."""
+    return {
+        "first_day": str(period.first_day),
+        "last_day": str(period.last_day),
+        "start": instant(period.start),
+        "end": instant(period.end),
+        "days": len(period),
     }
 
 

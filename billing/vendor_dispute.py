@@ -18,7 +18,7 @@ import msgspec
 
 from billing.exports import csv, pdf
 from billing.money import Currency
-from billing.report import instant
+from billing.report import days_of
 from billing.vendor import BilledInvoice
 from billing.vendor_minutes import Cause
 
@@ -91,13 +91,7 @@ class Dispute:
             "number": invoice.number,
             "accounts": [report["project_id"] for report in matched["reports"]],
             "currency": invoice.currency.code,
-            "period": {
-                "first_day": str(period.first_day),
-                "last_day": str(period.last_day),
-                "start": instant(period.start),
-                "end": instant(period.end),
-                "days": len(period),
-            },
+            "period": days_of(period),
             "reason": _main_reason(variance["parts"]),
             "billed": variance["billed"],
             "ours": variance["expected"],

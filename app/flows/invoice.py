@@ -203,8 +203,10 @@ def _require_current(session: Session, invoice: Invoice, core: Mapping[str, Any]
     if any(report and report.id != it["id"] for it, report in zip(core["reports"], newest, strict=True)):
         _require_same(session, invoice, core, period)
     for project_id in (it["project_id"] for it in core["reports"]):
-        for other, _ in invoices.resting_on(session, project_id, period, now):
-            if other.customer_id != invoice.customer_id and not ownership.is_shared(session, project_id):
+        # A project that is shared is billed to several; and the look at every invoice of the period is the dear part.
+        shared = ownership.is_shared(session, project_id)
+        for other, _ in () if shared else invoices.resting_on(session, project_id, period, now):
+            if other.customer_id != invoice.customer_id:
                 raise Conflict(
                     f"The project {project_id} is invoiced to the customer {other.customer_id} for these days already, "
                     f"by {other.number}: credit that first."
