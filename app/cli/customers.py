@@ -8,7 +8,7 @@ from app.api import customers as api
 from app.api.entities import Entity, NewEntity
 from app.api.ownership import SessionList, SessionRules
 from app.cli.given import checked, every, read
-from app.cli.output import AsJson, ProjectId, service, write, write_json, write_record, write_table
+from app.cli.output import AsJson, ProjectId, service, write, write_json, write_one, write_table
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.store import customers, entities, ownership
@@ -69,10 +69,7 @@ def add_entity(
     entity = LegalEntity(created_at=opened.clock.now(), **new.model_dump())
     with transaction(opened.engine) as session:
         added = Entity.of(entities.create(session, entity, actor="cli"))
-    if as_json:
-        write_json(added)
-    else:
-        write_record(added)
+    write_one(added, as_json)
 
 
 @entities_app.command("list")
@@ -135,10 +132,7 @@ def add_customer(
     customer = Customer(created_at=opened.clock.now(), **new.model_dump())
     with transaction(opened.engine) as session:
         added = api.Customer.of(customers.create(session, customer, actor="cli"))
-    if as_json:
-        write_json(added)
-    else:
-        write_record(added)
+    write_one(added, as_json)
 
 
 @app.command("list")

@@ -68,6 +68,14 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     (console if console.is_terminal else Console(width=max(console.measure(table).maximum, 200))).print(table)
 
 
+def write_one(item: BaseModel, as_json: bool) -> None:
+    """One thing, as JSON or as a record."""
+    if as_json:
+        write_json(item)
+    else:
+        write_record(item)
+
+
 def write_record(record: BaseModel) -> None:
     """Print a record, one field a line."""
     write_table(("field", "value"), record.model_dump(mode="json").items())

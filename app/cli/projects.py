@@ -7,7 +7,7 @@ import typer
 
 from app.api import projects as api
 from app.cli.given import checked, every, read
-from app.cli.output import AsJson, ProjectId, service, write_json, write_record, write_table
+from app.cli.output import AsJson, ProjectId, service, write_json, write_one, write_table
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.flows.projects import import_projects
@@ -60,10 +60,7 @@ def add(
     project = new.value(opened.clock.now())
     with transaction(opened.engine) as session:
         projects.create(session, opened.vault, project)
-    if as_json:
-        write_json(api.Project.of(project))
-    else:
-        write_record(api.Project.of(project))
+    write_one(api.Project.of(project), as_json)
 
 
 @app.command("list")

@@ -7,7 +7,7 @@ import typer
 from app.api import webhook_deliveries as deliveries
 from app.api import webhook_endpoints as api
 from app.cli.given import checked, every
-from app.cli.output import AsJson, service, write, write_json, write_record, write_table
+from app.cli.output import AsJson, service, write, write_json, write_one, write_table
 from app.db import transaction
 from app.errors import InvalidRequest
 from app.flows import deliver
@@ -38,10 +38,7 @@ def add(
     with transaction(opened.engine) as session:
         made = webhooks.create(session, opened.vault, secret, actor="cli", now=opened.clock.now(), **new.model_dump())
     told = api.EndpointWithSecret.of(made, secret=secret)
-    if as_json:
-        write_json(told)
-    else:
-        write_record(told)
+    write_one(told, as_json)
 
 
 @app.command("list")
