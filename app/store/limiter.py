@@ -50,11 +50,12 @@ class DatabaseLimiter:
     def _reserve(self, key: str) -> int:
         # A disk that is waited for at every request would be slower than upstream's limit on some machines.
         with transaction(self._engine, durable=False) as session:
-            rows = _locked(session, key)
+            rows = _locked(session, *_scopes(key))
             if len(rows) < 2:
-                for scope in _scopes(key):
+                rows = []
+                for scope in _scopes(key):  # none is made before the one before it is locked
                     add_missing(session, RequestWindow(scope=scope, stamps=[]))
-                rows = _locked(session, key)
+                    rows += _locked(session, scope)
             now = self._now()
             taken = [
                 [stamp for stamp in row.stamps if now - self._window < stamp < now + _HORIZON * self._window] for row in rows
@@ -79,7 +80,7 @@ def _scopes(key: str) -> tuple[str, str]:
     return "address", f"key:{key}"
 
 
-def _locked(session: Session, key: str) -> Sequence[RequestWindow]:
-    """The windows of a key's scopes, if they are there: always locked in this order, so that no two wait for each other."""
-    wanted = select(RequestWindow).where(col(RequestWindow.scope).in_(_scopes(key)))
-    return session.exec(wanted.order_by(col(RequestWindow.scope)).with_for_update()).all()
+def _locked(session: Session, *scopes: str) -> list[RequestWindow]:
+    """The windows of the scopes, if they are there: always locked in this order, so that no two wait for each other."""
+    wanted = select(RequestWindow).where(col(RequestWindow.scope).in_(scopes))
+    return list(session.exec(wanted.order_by(col(RequestWindow.scope)).with_for_update()))

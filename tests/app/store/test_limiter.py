@@ -4,9 +4,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -14,9 +17,9 @@ from sqlalchemy.engine import Engine
 from sqlmodel import select
 
 from app.clock import MovableClock
-from app.db import transaction
+from app.db import create_engine, transaction
 from app.store.limiter import LIMIT, WINDOW, DatabaseLimiter
-from app.store.tables import RequestWindow
+from app.store.tables import RequestWindow, add_missing
 from tests.app.conftest import NOW
 
 # Each process is let through 20 times, and says which instant it was given and when it left: in microseconds.
@@ -58,6 +61,33 @@ def test_processes_never_exceed_the_limit_together(database_url: str) -> None:
     assert len(said) == 80, "nobody is left out"
     assert _keeps_to(10, 300_000, (given for _, given, _ in said))
     assert all(left >= given for _, given, left in said), "nobody leaves early"
+
+
+@pytest.mark.postgresql
+def test_the_first_requests_of_an_installation_do_not_block_each_other(postgresql_url: str) -> None:
+    """Three at once, of which the second finds no window and the third finds the address's: it may not lock that while the
+    second has the key's."""
+    engine = create_engine(postgresql_url)
+    with_key, with_address = Event(), Event()
+
+    def meet(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        if statement.startswith("INSERT") and "key:a" in parameters.values():
+            with_key.set()
+            with_address.wait(0.5)
+        elif "FOR UPDATE" in statement and with_key.is_set():
+            with_address.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        with transaction(engine) as session:
+            add_missing(session, RequestWindow(scope="address", stamps=[]))
+            event.listen(engine, "after_cursor_execute", meet)
+            second = threads.submit(DatabaseLimiter(engine).acquire, "a")
+            while not session.connection().exec_driver_sql("SELECT 1 FROM pg_locks WHERE NOT granted").all():
+                time.sleep(0.01)
+        assert with_key.wait(10)
+        third = threads.submit(DatabaseLimiter(engine).acquire, "a")
+        assert (second.exception(), third.exception()) == (None, None)
+    engine.dispose()
 
 
 def test_reserved_instants_keep_to_the_limit(engine: Engine) -> None:
