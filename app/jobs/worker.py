@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlmodel import Session
 
 from app import tracing
@@ -41,7 +41,8 @@ DRAIN = 25.0
 PAUSE = 1.0
 """Seconds to leave the database alone after it failed."""
 MAX_LOSSES = 25
-"""A job that was lost with its process more often, without a step done between, has likely killed it: it is given up."""
+"""How many attempts in succession may be lost, with their process or by an error of the database, without a step done between.
+More, and the job is likely to blame: it is given up."""
 KEPT = timedelta(days=30)
 """How long jobs are kept after they ended."""
 TRACES_KEPT = timedelta(days=1)
@@ -168,7 +169,10 @@ class Worker:
         except Interrupted:
             return "interrupted", lambda session: jobs.let_go(session, attempt, now())
         except Exception as error:
-            _log.error("job failed", kind=job.kind, exc_info=error)
+            passing = isinstance(error, OperationalError) and job.losses < MAX_LOSSES  # a deadlock, a database that restarts
+            _log.error("job stumbled" if passing else "job failed", kind=job.kind, exc_info=error)
+            if passing:
+                return "stumbled", lambda session: jobs.let_go(session, attempt, now(), stumbled=True)
             problem = self._explain(error)
             return "failed", lambda session: jobs.fail(session, attempt, problem, now())
 

@@ -6,7 +6,7 @@ it, so that a process that was thought dead can no longer write anything in the 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -21,6 +21,8 @@ from app.store.tables import Job, JobStep, add_missing
 
 HANDED_OVER = "jobs"
 """Under this name a session's `info` holds the jobs that were queued in it."""
+LONGEST_PAUSE = timedelta(minutes=1)
+"""Between two attempts at a job that stumbles."""
 
 
 class State(StrEnum):
@@ -137,12 +139,15 @@ def fail(session: Session, attempt: Attempt, problem: Mapping[str, Any], now: da
     _end(session, _own(session, attempt), now, State.FAILED, problem=dict(problem))
 
 
-def let_go(session: Session, attempt: Attempt, now: datetime) -> None:
-    """The attempt ends before the job does: it is queued again, or cancelled if that is wanted. Raises Interrupted if another
-    has the job now."""
+def let_go(session: Session, attempt: Attempt, now: datetime, *, stumbled: bool = False) -> None:
+    """The attempt ends before the job does: it is queued again, or cancelled if that is wanted. If it stumbled it is lost, and
+    the next one waits, longer each time. Raises Interrupted if another has the job now."""
     job = _own(session, attempt)
     if job.state == State.CANCELLING:
         _end(session, job, now, State.CANCELLED)
+    elif stumbled:
+        pause = min(timedelta(seconds=2**job.losses), LONGEST_PAUSE)
+        _queue_again(session, job, now, losses=job.losses + 1, run_at=now + pause)
     else:
         _queue_again(session, job, now, losses=0)
 

@@ -268,6 +268,45 @@ def test_a_database_that_fails_for_a_moment_does_not_end_the_worker(engine: Engi
         assert wait(engine, job.id, timeout=10).state == State.SUCCEEDED
 
 
+def test_a_job_that_meets_a_passing_failure_of_the_database_runs_again(engine: Engine) -> None:
+    tried: list[float] = []
+
+    def stumbles(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+        tried.append(time.monotonic())
+        if len(tried) == 1:
+            raise OperationalError("", {}, Exception("deadlock"))
+        return {}
+
+    job = add(engine, "stumbles")
+    with working(engine, stumbles):
+        done = wait(engine, job.id, timeout=10)
+    assert (done.state, done.attempts, done.losses) == (State.SUCCEEDED, 2, 1)
+    assert tried[1] - tried[0] >= 1, "not at once"
+
+
+def test_a_job_that_only_meets_failures_of_the_database_is_given_up(engine: Engine) -> None:
+    def stumbles(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+        raise OperationalError("", {}, Exception("always"))
+
+    job = abandon(engine, times=worker.MAX_LOSSES)
+    with working(engine, stumbles):
+        failed = wait(engine, job.id, timeout=10)
+    assert (failed.state, failed.attempts) == (State.FAILED, worker.MAX_LOSSES + 1)
+    assert "always" in str(failed.problem)
+
+
+def test_a_job_waits_longer_each_time_it_stumbles(engine: Engine) -> None:
+    job, pauses = add(engine, "stumbles"), []
+    for number in range(1, 9):
+        with transaction(engine) as session:
+            begun = jobs.begin(session, job.id, number, NOW)
+            assert begun
+            jobs.let_go(session, Attempt(job.id, number), NOW, stumbled=True)
+            assert begun.run_at
+            pauses.append((begun.run_at - NOW).total_seconds())
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
 def test_a_job_waits_for_its_time(engine: Engine) -> None:
     with transaction(engine) as session:
         soon, later = (
@@ -375,26 +414,34 @@ def test_what_happens_by_itself_happens(engine: Engine, caplog: pytest.LogCaptur
 
 
 def test_what_ended_long_ago_is_forgotten_by_us_and_by_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself: what the engine starts may ask the engine."""
     monkeypatch.setattr(worker, "TRACES_KEPT", timedelta(0))
+    monkeypatch.setattr(worker, "HOURLY", "* * * * * *")
     old, waiting = add(engine, "old"), add(engine, "waiting", project_id="200", kind="holds")
     held = Event()
 
     def holds(arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
         return {"held": held.wait(60)}
 
+    def is_forgotten() -> bool:
+        with transaction(engine, read_only=True) as session:
+            return session.get(Job, old.id) is None
+
     with working(engine, echo, holds=holds) as running:
         wait(engine, old.id, timeout=10)
-        until = time.monotonic() + 30
-        while engine_rows(engine) != [f"{waiting.id}-1"] and time.monotonic() < until:
-            running.tidy()
-        assert engine_rows(engine) == [f"{waiting.id}-1"]
+        until(lambda: engine_rows(engine) == [f"{waiting.id}-1"])
         assert state(engine, old) == State.SUCCEEDED
         running._service.clock.move(NOW + worker.KEPT + timedelta(seconds=1))
-        running.tidy()
-        with pytest.raises(NotFound):
-            state(engine, old)
+        until(is_forgotten)
         held.set()
         assert wait(engine, waiting.id, timeout=10).state == State.SUCCEEDED
+
+
+def until(come: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not come():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def engine_rows(engine: Engine) -> list[str]:
