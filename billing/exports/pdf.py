@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ import msgspec
 import rendercv_fonts
 import typst
 
+from billing.discrepancy import Severity
 from billing.errors import TooLargeToPrint
 from billing.invoice import describe
 
 MAX_ROWS = 3_000
 """More rows than this are refused: so many lines take 3 s, 500 MB and a hundred pages or two."""
 
+_SHOWN = 100
+_GRAVEST_FIRST = tuple(reversed(Severity))
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAMILIES = ("Source Sans 3", "Noto Sans", "Open Sans")
 _UNPRINTABLE = re.compile(r'the text `"(.+?)"` could not be displayed')
@@ -51,10 +55,16 @@ def report(document: Mapping[str, Any]) -> bytes:
     Discrepancies past the first hundred are summed up by code. Raises TooLargeToPrint for more than MAX_ROWS days or
     observations.
     """
+    check_report(document)
+    usage = {describe(kind): minutes for kind, minutes in document.get("usage", {}).items()}
+    shown = {**document, **_gravest(document["discrepancies"]), "usage": usage}
+    return _pdf("report", shown, datetime.fromisoformat(document["created_at"]))
+
+
+def check_report(document: Mapping[str, Any]) -> None:
+    """Raise TooLargeToPrint where `report` would; it needs no more of the report than its days and observations."""
     _bounded(document["days"], "/days")
     _bounded(document["observations"], "/observations")
-    usage = {describe(kind): minutes for kind, minutes in document.get("usage", {}).items()}
-    return _pdf("report", {**document, "usage": usage}, datetime.fromisoformat(document["created_at"]))
 
 
 def letter(document: Mapping[str, Any]) -> bytes:
@@ -71,6 +81,21 @@ def _bounded(rows: Sequence[object], pointer: str) -> None:
         raise TooLargeToPrint(
             f"{len(rows)} rows are too many for a PDF", pointer=pointer, expected=f"at most {MAX_ROWS} rows; take CSV or XLSX"
         )
+
+
+def _gravest(discrepancies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a page can hold of the discrepancies, since the compiler takes 15 times the memory of what it is given: the gravest,
+    of the others the number and the minutes by code, and whether any comes to money."""
+    ordered = sorted(discrepancies, key=lambda found: _GRAVEST_FIRST.index(found["severity"]))
+    others: dict[str, tuple[int, Decimal]] = {}
+    for found in ordered[_SHOWN:]:
+        count, total = others.get(found["code"], (0, Decimal()))
+        others[found["code"]] = count + 1, total + Decimal(found["total"])
+    return {
+        "discrepancies": ordered[:_SHOWN],
+        "others": [(code, count, format(total, "f")) for code, (count, total) in others.items()],
+        "priced": any(found["amount"] is not None for found in discrepancies),
+    }
 
 
 def _midnight(day: str) -> datetime:
