@@ -72,11 +72,13 @@ class Installation:
 
 
 @contextmanager
-def started(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[str]:
+def started(
+    folder: Path, environment: dict[str, str], *arguments: str, program: tuple[str | Path, ...] = (RECKONER,)
+) -> Iterator[str]:
     """A process that serves, until the end of the block; gives the address that it printed, if it has one."""
     with (folder / f"{arguments[0]}.log").open("w") as log:
         process = subprocess.Popen(
-            [RECKONER, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            [*program, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
         )
         try:
             line = process.stdout.readline()
