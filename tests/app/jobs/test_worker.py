@@ -34,7 +34,7 @@ from tests.app.jobs.conftest import wait
 pytestmark = pytest.mark.usefixtures("projects")
 
 
-def add(engine: Engine, key: str, project_id: str = "100", kind: str = "work") -> Job:
+def add(engine: Engine, key: str, project_id: str | None = "100", kind: str = "work") -> Job:
     with transaction(engine) as session:
         return jobs.add(session, kind, key, {"key": key}, NOW, project_id=project_id)
 
