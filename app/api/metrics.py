@@ -46,19 +46,35 @@ class Everything(Collector):
 
     def _read(self) -> list[Metric]:
         """Where the database does not answer, that is all that is told of it."""
-        up = GaugeMetricFamily("reckoner_database_up", "Whether the database answered.", value=1)
         try:
             with transaction(self._service.engine, read_only=True) as session:
-                return [up, *figures.read(session, self._service.clock.now())]
+                return [_up(1), *figures.read(session, self._service.clock.now())]
         except SQLAlchemyError as error:
             _log.error("the metrics cannot be read", exc_info=error)
-            return [GaugeMetricFamily(up.name, up.documentation, value=0)]
+            return [_up(0)]
+
+
+class Down(Collector):
+    """All that is told where no API key can be looked up: what `/readyz` tells everybody."""
+
+    def collect(self) -> Iterable[Metric]:
+        """One figure."""
+        yield _up(0)
+
+
+def _up(value: int) -> Metric:
+    return GaugeMetricFamily("reckoner_database_up", "Whether the database answered.", value=value)
 
 
 # No operation of the REST interface: its answer is Prometheus' text, and it takes no part in the OpenAPI document.
 @router.get("/metrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
     """Prometheus' text format, for an API key with the scope `read`, or for everybody where the settings say so."""
+    told: Collector = request.app.state.metrics
     if not request.app.state.service.settings.metrics_are_open:
-        auth.require(authenticate(request), auth.Scope.READ)
-    return Response(generate_latest(request.app.state.metrics), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+        try:
+            auth.require(authenticate(request), auth.Scope.READ)
+        except SQLAlchemyError as error:  # an error would let Prometheus take the process for dead, and not the database
+            _log.error("the metrics cannot be read", exc_info=error)
+            told = Down()
+    return Response(generate_latest(told), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

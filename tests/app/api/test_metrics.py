@@ -76,3 +76,11 @@ def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
     assert found["reckoner_database_up", frozenset()] == 0
     assert ("reckoner_projects", frozenset()) not in found
     assert any(name == "reckoner_build_info" for name, _ in found)
+
+
+def test_the_alarm_goes_off_also_where_the_key_cannot_be_looked_up(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/empty.db", open_metrics=False, _env_file=None)
+    empty = TestClient(create_app(settings, worker=False))
+    assert empty.get("/metrics").status_code == 401
+    empty.headers["Authorization"] = "Bearer rk_whoever"
+    assert samples(empty) == {("reckoner_database_up", frozenset()): 0}, "and nothing that is not for everybody"
