@@ -2,16 +2,19 @@
 
 import json
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 from fastapi.testclient import TestClient
-from prometheus_client.parser import text_string_to_metric_families
 
+from app.jobs.work import KINDS
 from app.main import create_app
 from app.settings import Settings
+from billing.discrepancy import Severity
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
@@ -21,44 +24,93 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 
+VALUES = {"kind": set(KINDS), "severity": set(Severity)}
+"""Of labels that have none on an empty installation."""
+ADDED = {"job", "instance"}
+"""The labels that Prometheus adds."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the service tells while it is empty: every metric with its labels, and what values of each were seen."""
+
+    labels: dict[str, set[str]] = field(default_factory=dict)
+    values: dict[str, set[str]] = field(default_factory=lambda: {name: set(values) for name, values in VALUES.items()})
+
+
 @pytest.fixture
-def told(sqlite_url: str) -> dict[str, set[str]]:
-    """Every metric that the service tells, also those without samples as yet, with the labels that it was seen with."""
-    text = TestClient(create_app(Settings(database_url=sqlite_url, _env_file=None), worker=False)).get("/metrics").text
-    found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(text):
-        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))
-        found |= {family.name + suffix: set[str]() for suffix in suffixes}
+def told(sqlite_url: str) -> Told:
+    app = create_app(Settings(database_url=sqlite_url, _env_file=None), worker=False)
+    TestClient(app).get("/healthz")  # for the requests' own metric
+    told = Told()
+    for family in app.state.metrics.collect():
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "info": ("_info",)}
+        for suffix in suffixes.get(family.type, ("",)):
+            told.labels[family.name + suffix] = set(getattr(family, "_labelnames", ()))
         for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+            told.labels.setdefault(sample.name, set()).update(sample.labels)
+            for name, value in sample.labels.items():
+                told.values.setdefault(name, set()).add(value)
+    return told
+
+
+def parts(expression: str) -> list[promql_parser.Expr]:
+    """All that an expression in Prometheus' language is made of. Raises ValueError for what is none."""
+    found: list[promql_parser.Expr] = []
+    promql_parser.walk(promql_parser.parse(expression), found.append)
     return found
 
 
-def named(expression: str) -> set[str]:
-    """The metrics of ours that an expression in Prometheus' language reads."""
-    return set(re.findall(r"\b(?:reckoner|process)_[a-z_]+", expression))
-
-
-def ours(told: dict[str, set[str]]) -> set[str]:
+def ours(told: Told) -> set[str]:
     """The names of our metrics as they are looked for, a histogram's without its parts."""
-    names = {name for name in told if name.startswith("reckoner_") and not name.endswith("_created")}
+    names = {name for name in told.labels if name.startswith("reckoner_") and not name.endswith("_created")}
     return {re.sub(r"_(bucket|count|sum)$", "", name) for name in names}
 
 
-def test_every_metric_of_an_alarm_and_of_the_dashboard_exists(told: dict[str, set[str]]) -> None:
+def test_every_alarm_and_chart_reads_metrics_that_exist_by_labels_and_values_that_they_have(told: Told) -> None:
     expressions = [rule["expr"] for rule in RULES] + [target["expr"] for panel in PANELS for target in panel["targets"]]
     assert len(expressions) > 40
     for expression in expressions:
-        assert named(expression) <= told.keys(), expression
-        assert named(expression) or "up{" in expression
+        made_of = parts(expression)
+        read = [it for it in made_of if isinstance(it, promql_parser.VectorSelector)]
+        assert read, expression
+        assert {it.name for it in read} <= told.labels.keys() | {"up"}, expression
+        known = ADDED.union(*(told.labels.get(it.name, ()) for it in read))
+        for modifier in [it.modifier for it in made_of if isinstance(it, promql_parser.AggregateExpr) and it.modifier]:
+            assert set(modifier.labels) <= known, expression
+        for it in read:
+            for matcher in it.matchers.matchers:
+                assert matcher.name in told.labels.get(it.name, set()) | ADDED, expression
+                if matcher.name not in {"status", *ADDED}:
+                    assert set(matcher.value.split("|")) <= told.values[matcher.name], expression
 
 
-def test_every_metric_is_in_the_guide_and_no_other(told: dict[str, set[str]]) -> None:
+def test_what_an_alarm_waits_to_grow_is_there_from_the_start(told: Told) -> None:
+    """Prometheus sees no increase in what appears as 1."""
+    outcomes = {
+        value
+        for rule in RULES
+        for it in parts(rule["expr"])
+        if isinstance(it, promql_parser.VectorSelector) and it.name == "reckoner_upstream_requests_total"
+        for matcher in it.matchers.matchers
+        for value in matcher.value.split("|")
+    }
+    assert {"RateLimited", "InvalidCredentials", "TimedOut"} <= outcomes <= told.values["outcome"]
+
+
+def test_the_guide_names_the_labels_of_every_metric(told: Told) -> None:
+    rows = re.findall(r"^\| `(reckoner_\w+)` \| ([^|]*)\|", GUIDE, re.MULTILINE)
+    for name, labels in rows:
+        parts_too = [it for it in told.labels if it in (name, f"{name}_count")]
+        assert {it.strip() for it in labels.split(",")} - {""} == set().union(*(told.labels[it] for it in parts_too)), name
+
+
+def test_every_metric_is_in_the_guide_and_no_other(told: Told) -> None:
     documented = set(re.findall(r"^\| `(reckoner_\w+)", GUIDE, re.MULTILINE))
     assert documented == ours(told)
 
 
-def test_every_metric_that_is_ours_is_on_the_dashboard_or_in_an_alarm(told: dict[str, set[str]]) -> None:
+def test_every_metric_that_is_ours_is_on_the_dashboard_or_in_an_alarm(told: Told) -> None:
     shown = "".join(rule["expr"] for rule in RULES) + json.dumps(PANELS)
     assert {name for name in ours(told) if name not in shown} == {"reckoner_build_info", "reckoner_projects"}
 
