@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Response
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.api.access import Actor, Administers, Operation
 from app.api.parties import Line
@@ -84,7 +84,7 @@ class NewEndpoint(Terms):
 
 
 class EndpointChange(Changes, Terms):
-    """What to change; all that is left out stays. One that is enabled again begins anew."""
+    """What to change; all that is left out stays. One that is enabled again, or has another address, begins anew."""
 
     version: Version = None
     url: Url = ANYWHERE
@@ -124,12 +124,6 @@ class Span(Strict):
 
     since: InstantGiven
     until: InstantGiven | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.until is not None and self.until <= self.since:
-            raise ValueError("until is not after since")
-        return self
 
 
 class Redelivered(BaseModel):

@@ -85,7 +85,7 @@ class Courier:
             answer = self.sender.post(call.url, headers, call.body)
 
         with transaction(self.engine) as session:
-            following = _end(session, delivery_id, turn, call.number, answer, self.clock.now(), self.draw())
+            following = _end(session, delivery_id, turn, call, answer, self.clock.now(), self.draw())
         return Outcome(made=True, taken=answer.is_success, following=following)
 
     def round(self, delivery_id: str, turn: int, stopping: Callable[[], bool]) -> Outcome:
@@ -122,11 +122,11 @@ def _begin(session: Session, vault: Vault, delivery_id: str, turn: int, now: dat
 
 
 def _end(
-    session: Session, delivery_id: str, turn: int, number: int, answer: Answer, now: datetime, draw: float
+    session: Session, delivery_id: str, turn: int, call: _Call, answer: Answer, now: datetime, draw: float
 ) -> datetime | None:
     endpoint, delivery, event = webhooks.delivery(session, delivery_id, lock=True)
     outcome = {"milliseconds": answer.milliseconds, "status": answer.status, "answer": answer.text, "error": answer.error}
-    webhooks.end_attempt(session, delivery_id, number, **outcome)
+    webhooks.end_attempt(session, delivery_id, call.number, **outcome)
     following = None
     if answer.is_success:
         webhooks.put(session, delivery, now, state=State.DELIVERED, next_at=None)
@@ -137,7 +137,8 @@ def _end(
             webhooks.due(session, delivery, following, now, tries=tries)
         else:
             webhooks.put(session, delivery, now, state=State.FAILED, tries=tries, next_at=None)
-    if event.type != TEST and endpoint.enabled:
+    # Meanwhile it may have been given another address, of which this answer says nothing.
+    if event.type != TEST and endpoint.enabled and endpoint.url == call.url:
         following = following if _is_kept(session, endpoint, answer, now) else None
     if endpoint.ordered and following is None:
         _call_up(session, endpoint, event.subject, now)
@@ -180,8 +181,11 @@ def redeliver_since(
     session: Session, endpoint_id: str, since: datetime, until: datetime | None = None, *, now: datetime
 ) -> int:
     """Deliver to an endpoint, again or for the first time, all that it wants of what happened from `since` on, before `until`;
-    how many that are. What is still tried stays as it is. Raises NotFound, Conflict, or InvalidRequest for too many.
+    how many that are. What is still tried stays as it is. Raises NotFound, Conflict, or InvalidRequest for too many or for
+    instants in the wrong order.
     """
+    if until is not None and until <= since:
+        raise InvalidRequest("The end is not after the beginning", pointer="/until", expected="an instant after `since`")
     endpoint = webhooks.get(session, endpoint_id, lock=True)
     _require_enabled(endpoint)
     wanted: list[int] = []

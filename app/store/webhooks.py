@@ -65,7 +65,7 @@ def change(
     """Change some of an endpoint's url, description, types, projects, ordered and enabled. Raises NotFound, StaleVersion,
     or InvalidRequest for a project that is not there.
 
-    One that is enabled again begins anew; one that is disabled gives up what is pending.
+    One that is enabled again or has another address begins anew; one that is disabled gives up what is pending.
     """
     endpoint = get(session, endpoint_id, lock=True)
     require_version(f"The webhook endpoint {endpoint_id}", endpoint.version, expected_version)
@@ -74,6 +74,8 @@ def change(
         changes |= {"reason": "" if changes["enabled"] else f"{actor} disabled it.", "failing_since": None}
         if not changes["enabled"]:
             give_up(session, endpoint, now)
+    if changes.get("url", endpoint.url) != endpoint.url:
+        changes |= {"failing_since": None}
     _require_projects(session, changes.get("projects"))
     _write(session, endpoint, now, **changes)
     if not endpoint.ordered:

@@ -7,7 +7,7 @@ to one that is not, not even the opening of a connection.
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -19,6 +19,8 @@ Address = IPv4Address | IPv6Address
 Lookup = Callable[[str, int], Sequence[str]]
 """From a name and a port to the addresses of it. Raises OSError or UnicodeError."""
 
+_CLOUDS = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
+"""Taken for public by some, but two clouds answer there with what they know of the machine that asks."""
 _UNICAST = IPv6Network("2000::/3")
 """All that is handed out of IPv6 so far."""
 _CARRIERS = (IPv6Network("2001::/23"), IPv6Network("2002::/16"))
@@ -39,7 +41,7 @@ def is_public(address: Address) -> bool:
     [False, False, False, False]
     """
     if isinstance(address, IPv4Address):
-        return address.is_global and not address.is_multicast
+        return address.is_global and not address.is_multicast and not any(address in network for network in _CLOUDS)
     if address.ipv4_mapped is not None:
         return is_public(address.ipv4_mapped)
     if address in _NAT64:

@@ -51,6 +51,7 @@ def test_an_endpoint_is_added_tried_and_listed(apart: Installation, receiver: Re
         (["redeliver", "dlv_1"], "no webhook delivery dlv_1"),
         (["redeliver", "we_1", "--since", "yesterday"], "yesterday"),
         (["redeliver", "dlv_1", "--until", "2026-01-01T00:00:00Z"], "--since"),
+        (["redeliver", "we_1", "--since", "2026-01-01T00:00:00Z", "--until", "2026-01-01T00:00:00Z"], "not after"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(apart: Installation, arguments: list[str], said: str) -> None:

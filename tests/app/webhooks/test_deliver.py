@@ -194,7 +194,9 @@ def test_one_that_was_disabled_gets_what_it_missed_when_it_asks(office: Office) 
     office.change(endpoint_id, enabled=True)
     office.clock.at += DAY
     assert again(NOW + timedelta(seconds=1)) == 0
-    assert again(NOW, NOW) == 0
+    with pytest.raises(InvalidRequest) as refused:
+        again(NOW, NOW)
+    assert refused.value.pointer == "/until"
     assert again() == 4
     assert again() == 0, "what is still tried stays as it is"
     office.work()
@@ -231,7 +233,47 @@ def test_one_delivery_can_be_asked_for_again(office: Office) -> None:
         deliver.redeliver(session, "dlv_unknown", now=office.clock.at)
 
 
+def test_who_has_another_address_begins_anew_and_is_not_judged_by_the_old_one(office: Office) -> None:
+    endpoint_id, _ = office.endpoint()
+
+    class Moving(Wire):
+        def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+            office.change(endpoint_id, url="https://new.example/")
+            return super().post(url, headers, body)
+
+    office.wire.answers = [BAD]
+    office.tell()
+    office.days(4.9)
+    assert office.see_endpoint(endpoint_id).failing_since == NOW
+    office.wire = Moving([Answer(1, 410)])
+    office.tell("dsc_2")
+    office.work()
+    endpoint = office.see_endpoint(endpoint_id)
+    assert (endpoint.enabled, endpoint.failing_since) == (True, None)
+    office.wire = Wire()
+    office.days(1)
+    assert {url for url, _, _ in office.wire.sent} == {"https://new.example/"}
+    assert office.states() == ["delivered", "delivered"]
+
+
 # Order
+
+
+def test_what_is_asked_for_again_keeps_its_place_before_what_came_later(office: Office) -> None:
+    office.endpoint(ordered=True)
+    office.tell("dsc_a", summary="first")
+    office.work()
+    office.wire.answers = [BAD, OK]
+    office.tell("dsc_a", summary="second")
+    office.work()
+    with transaction(office.engine) as session:
+        deliver.redeliver(session, office.deliveries()[0].id, now=office.clock.at)
+    office.wire = Wire([BAD, OK])
+    office.tell("dsc_a", summary="third")
+    office.days(1)
+    told = [json.loads(body)["data"]["summary"] for _, _, body in office.wire.sent]
+    assert told == ["first", "first", "second", "third"]
+    assert office.states() == ["delivered"] * 3
 
 
 def test_order_is_kept_for_each_subject_where_it_is_asked_for(office: Office) -> None:
