@@ -50,7 +50,7 @@ class Residual:
 
 @dataclass(frozen=True)
 class Restatement:
-    """A day whose usage changed after it was final: its first final reading and its latest, which differ."""
+    """A day whose usage changed after it was final: its first final reading and its latest, which may say the same again."""
 
     first: DailyReading
     latest: DailyReading
@@ -68,7 +68,7 @@ def restatements(daily: Sequence[DailyReading]) -> dict[date, Restatement]:
     return {
         day: Restatement(readings[0], readings[-1])
         for day, readings in finals.items()
-        if readings[0].value != readings[-1].value
+        if any(it.value != readings[-1].value for it in readings)
     }
 
 

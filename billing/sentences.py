@@ -31,7 +31,8 @@ def _day_not_final(line: DayLine, minutes: Tiers, plan: TierPlan) -> str:
 
 
 def _restated(line: DayLine, minutes: Tiers, plan: TierPlan) -> str:
-    return f"The project level of {line.day} was changed after it was final, by {words(sum(minutes))} minutes."
+    by = f"by {words(sum(minutes))} minutes" if any(minutes) else "without a participant minute more or less in the end"
+    return f"The project level of {line.day} was changed after it was final, {by}."
 
 
 def _tier_shift(line: DayLine, minutes: Tiers, plan: TierPlan) -> str:

@@ -110,14 +110,15 @@ def _of(report: Report) -> dict[str, Any]:
 
 
 def _restated_days(content: dict[str, Any], before: dict[str, Any]) -> list[str]:
-    """The days that a report finds restated and the version before it did not, or not by so much."""
+    """The days that a report finds restated and the version before it did not, or by other minutes, or the other way round."""
 
     def restated(it: dict[str, Any]) -> dict[str, Any]:
         return {
-            found["id"]: (found["minutes"], found["days"]) for found in it["discrepancies"] if found["code"] == Code.RESTATED
+            found["id"]: (found["minutes"], found["days"] or found["evidence"]["windows"])
+            for found in it["discrepancies"]
+            if found["code"] == Code.RESTATED
         }
 
-    known = restated(before)
-    return sorted(
-        {day for key, (minutes, days) in restated(content).items() if known.get(key) != (minutes, days) for day in days}
-    )
+    told, known = restated(content), restated(before)
+    changed = [key for key in told.keys() | known.keys() if told.get(key) != known.get(key)]
+    return sorted({day for key in changed for day in (told.get(key) or known[key])[1]})

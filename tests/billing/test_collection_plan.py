@@ -68,6 +68,7 @@ MEETINGS, USAGE = Kind.MEETINGS, Kind.DAILY_USAGE
         (3.1, [(1.1, "a"), (2.1, "b")], Reason.AGREEMENT),
         (3.1, [(1.1, "a"), (2.1, "a")], None),
         (4.1, [(1.1, "a"), (2.1, "a"), (3.1, "b")], Reason.AGREEMENT),
+        (4.1, [(1.1, "a"), (2.1, "b"), (3.1, "a")], Reason.AGREEMENT),
         (17.9, [(1.1, "a"), (2.1, "a")], None),
         (18, [(1.1, "a"), (2.1, "a")], Reason.LAST_READING),
         (18.5, [(1.1, "a"), (2.1, "a"), (18.1, "a")], None),

@@ -135,6 +135,14 @@ def test_a_restatement_towards_the_meetings_explains_nothing_and_is_told() -> No
     assert (it.verdict, found(it)) == (Verdict.BALANCED, [("restated", {ONE: 20 * MILLION}, [str(DAY)], [])])
 
 
+def test_a_change_that_is_taken_back_is_still_a_change() -> None:
+    """An invoice may rest on the figure between, so that it is corrected and not forgotten."""
+    readings = [reading(DAY, {ONE: minutes * MILLION}, hours=hours) for minutes, hours in ((120, 50), (150, 200), (120, 300))]
+    it = answer([hour()], readings)
+    assert (it.verdict, found(it)) == (Verdict.BALANCED, [("restated", {}, [str(DAY)], [])])
+    assert "without a participant minute more or less in the end" in it.discrepancies[0].summary
+
+
 def test_a_change_before_the_day_was_final_is_no_restatement() -> None:
     it = answer([hour()], [reading(DAY, {ONE: 100 * MILLION}, hours=40), reading(DAY, {ONE: 120 * MILLION})])
     assert found(it) == []

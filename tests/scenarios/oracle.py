@@ -300,7 +300,7 @@ def explain(
     if line.status == "provisional":
         take_and_name("day_not_final", above())
     final = [value or {} for at, value in readings if at >= midnight(after(line.day)) + 48 * HOUR]
-    if final and final[0] != final[-1]:
+    if any(it != final[-1] for it in final):
         change = {tier: final[-1].get(tier, 0) - final[0].get(tier, 0) for tier in case.plan}
         found.append(Finding.of("restated", change, [line.day]))
         agreeing = {tier: r for tier, r in above().items() if r * change[tier] > 0}

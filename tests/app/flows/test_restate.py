@@ -22,21 +22,29 @@ from tests.app.flows.conftest import WORKED as DATASET
 from tests.app.flows.conftest import Office
 
 TIER = "from1To2Publishers"
-CHANGES = [
-    {"kind": "restated", "project_id": "100", "day": "2026-10-31", "tier": TIER, "minutes": minutes, "at": at}
-    for minutes, at in ((100, "2026-11-10T00:00:00Z"), (-40, "2026-11-12T00:00:00Z"))
-]
 FIRST, SECOND = (datetime(2026, 11, day, 12, tzinfo=UTC) for day in (11, 13))
 
 
 @pytest.fixture
-def closing(worked_with: Callable[..., Office]) -> Closing:
-    """A period that is closed, and that upstream will change twice: 100 minutes more, then 40 less."""
-    office = worked_with(CHANGES)
-    office.collect(WORKED)
-    closing = Closing(open_books(office))
-    assert closing.close().state == State.CLOSED
-    return closing
+def closed(worked_with: Callable[..., Office]) -> Callable[..., Closing]:
+    """Makes a period that is closed, and that upstream will change at FIRST and SECOND by so many minutes."""
+
+    def make(*minutes: int) -> Closing:
+        days = {"kind": "restated", "project_id": "100", "day": "2026-10-31", "tier": TIER}
+        at = ("2026-11-10T00:00:00Z", "2026-11-12T00:00:00Z")
+        office = worked_with([days | {"minutes": more, "at": when} for more, when in zip(minutes, at, strict=True)])
+        office.collect(WORKED)
+        closing = Closing(open_books(office))
+        assert closing.close().state == State.CLOSED
+        return closing
+
+    return make
+
+
+@pytest.fixture
+def closing(closed: Callable[..., Closing]) -> Closing:
+    """100 minutes more, then 40 less."""
+    return closed(100, -40)
 
 
 def change(closing: Closing, at: datetime) -> None:
@@ -48,6 +56,12 @@ def change(closing: Closing, at: datetime) -> None:
     assert closing.work() == [], "that was all"
 
 
+def severities(closing: Closing) -> list[str]:
+    """How much the restatements weigh by which the newest report differs from the first."""
+    found = json.loads(closing.reports()[-1].body)["discrepancies"]
+    return [it["severity"] for it in found if it["code"] == "restated"]
+
+
 def test_a_draft_is_made_again(closing: Closing) -> None:
     (draft,) = closing.invoices()
     change(closing, FIRST)
@@ -57,6 +71,7 @@ def test_a_draft_is_made_again(closing: Closing) -> None:
     assert [it.version for it in closing.reports()] == [1, 2]
     assert (closing.row().state, closing.row().report_id) == (State.CLOSED, closing.reports()[1].id)
     assert closing.told().count("report.restated") == 1
+    assert severities(closing) == ["medium"], "no money has to be moved"
     assert verify_all(closing.books.engine) == []
 
 
@@ -74,6 +89,7 @@ def test_after_invoicing_a_note_is_proposed_for_each_change(closing: Closing) ->
     assert (invoice.sha256, invoice.body, invoice.status, invoice.version) == (issued.sha256, issued.body, "finalized", 3)
     assert (debit.kind, debit.status, debit.corrects, str(debit.total)) == ("debit_note", "draft", issued.id, "1.19")
     assert closing.row().invoice_ids == [issued.id, debit.id]
+    assert severities(closing) == ["high"]
     change(closing, SECOND)
     *_, credit = closing.invoices()
     assert (credit.kind, credit.status, credit.corrects, str(credit.total)) == ("credit_note", "draft", issued.id, "0.47")
@@ -81,6 +97,31 @@ def test_after_invoicing_a_note_is_proposed_for_each_change(closing: Closing) ->
     assert closing.told().count("report.restated") == 2
     assert closing.told().count("invoice.drafted") == 3
     assert verify_all(books.engine) == []
+
+
+def test_a_change_that_is_taken_back_takes_the_note_back(closed: Callable[..., Closing]) -> None:
+    closing = closed(100, -100)
+    issued = closing.books.issue(closing.invoices()[0])
+    change(closing, FIRST)
+    change(closing, SECOND)
+    notes = [(it.kind, it.status, str(it.total)) for it in closing.invoices()[1:]]
+    assert notes == [("debit_note", "draft", "1.19"), ("credit_note", "draft", "1.19")]
+    assert closing.row().invoice_ids[0] == issued.id
+    assert closing.told().count("report.restated") == 2
+    assert severities(closing) == ["medium"], "the invoice says what upstream says"
+    assert verify_all(closing.books.engine) == []
+
+
+def test_a_change_that_is_taken_back_after_it_was_invoiced_weighs(closed: Callable[..., Closing]) -> None:
+    closing = closed(100, -100)
+    change(closing, FIRST)
+    issued = closing.books.issue(closing.invoices()[0])
+    change(closing, SECOND)
+    _, credit = closing.invoices()
+    assert (credit.kind, str(credit.total), str(issued.total)) == ("credit_note", "1.19", "4.58")
+    assert severities(closing) == ["high"]
+    assert closing.told().count("report.restated") == 2
+    assert verify_all(closing.books.engine) == []
 
 
 def test_again_changes_nothing(closing: Closing) -> None:
@@ -149,6 +190,7 @@ def test_a_meeting_that_changes_is_noticed(closing: Closing) -> None:
     (due,) = upstream_says(closing, lambda dataset: dataset.update(faults=[fault]))
     assert due.kind == "restate"
     assert [it.version for it in closing.reports()] == [1, 2]
+    assert closing.told().count("report.restated") == 1
 
 
 def test_a_room_that_is_used_again_changes_nothing(closing: Closing) -> None:
