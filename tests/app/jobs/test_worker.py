@@ -121,6 +121,7 @@ def test_a_project_has_one_job_running_at_a_time_and_others_do_not_wait(engine: 
         if len(running) == 2:
             together.set()
         together.wait(10)
+        time.sleep(0.3)  # long enough for the next one to come in, if it were let
         running.discard(project)
         return {}
 
@@ -203,6 +204,15 @@ def test_a_step_that_was_done_says_that_the_job_goes_forward(engine: Engine) -> 
         jobs.record_step(session, Attempt(job.id, worker.MAX_LOSSES + 1), "one", [1])
     with working(engine, echo):
         assert wait(engine, job.id, timeout=10).state == State.SUCCEEDED
+
+
+def test_what_was_queued_before_it_was_queued_again_does_nothing(engine: Engine) -> None:
+    job = abandon(engine)
+    with transaction(engine) as session:
+        jobs.let_go(session, Attempt(job.id, 1), NOW)
+    with transaction(engine) as session:
+        assert jobs.begin(session, job.id, 1, NOW) is None
+        assert jobs.begin(session, job.id, 2, NOW)
 
 
 def test_a_job_knows_the_steps_that_it_did_before(engine: Engine) -> None:
