@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry: of requests, jobs, statements to the database and calls to upstream.
+"""Traces by OpenTelemetry: of requests, jobs, statements to the database, calls to upstream and attempts to deliver webhooks.
 
 They are made where the extra `otel` is installed and OTEL_EXPORTER_OTLP_ENDPOINT says where they go; without, nothing is made.
 OpenTelemetry's own environment variables decide the rest. A span holds addresses and statements, never a value or a header.

@@ -7,11 +7,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from sqlalchemy.engine import Engine
 from sqlmodel import Session
 
+from app import tracing
 from app.auth import Vault
 from app.clock import Clock
 from app.db import transaction
@@ -82,7 +84,8 @@ class Courier:
             answer = Answer(0, error="The secret was encrypted with another RECKONER_SECRET_KEY: rotate it.")
         else:
             headers = signing.headers(call.secrets, call.event_id, self.clock.now(), call.body)
-            answer = self.sender.post(call.url, headers, call.body)
+            with tracing.span("webhook", delivery_id=delivery_id, host=urlsplit(call.url).hostname or ""):
+                answer = self.sender.post(call.url, headers, call.body)
 
         with transaction(self.engine) as session:
             following = _end(session, delivery_id, turn, call, answer, self.clock.now(), self.draw())

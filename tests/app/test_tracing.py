@@ -87,6 +87,22 @@ def test_calls_to_upstream_and_jobs_are_spans(client: TestClient, spans: InMemor
     assert "a secret" not in call.to_json()
 
 
+def test_an_attempt_to_deliver_a_webhook_is_a_span_that_holds_no_address_and_no_secret(
+    client: TestClient, spans: InMemorySpanExporter
+) -> None:
+    body = {"url": "https://127.0.0.1:9/a-token-of-the-receiver"}
+    added = client.post("/v1/webhook-endpoints", json=body).json()
+    spans.clear()
+    tried = client.post(f"/v1/webhook-endpoints/{added['id']}/test", json={}).json()
+    finished = spans.get_finished_spans()
+    (attempt,) = [it for it in finished if it.name == "webhook"]
+    assert dict(attempt.attributes) == {"delivery_id": tried["id"], "host": "127.0.0.1"}
+    assert len({it.context.trace_id for it in finished}) == 1
+    told = "".join(it.to_json() for it in finished)
+    assert "a-token" not in told
+    assert "v1," not in told
+
+
 def test_a_statement_that_fails_is_told_and_the_next_one_is_whole(client: TestClient, spans: InMemorySpanExporter) -> None:
     engine = client.app.state.service.engine
     spans.clear()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import InvalidRequest
 from app.webhooks.guard import Lookup
 from app.webhooks.sender import KEPT, Answer, Sender
 from tests.app.webhooks.receiver import Behaviour, Call, Receiver, answering, certificate, receiving
@@ -197,6 +198,18 @@ def test_in_production_this_machine_is_not_called(receivers: Callable[..., Recei
     assert post(plain, development=False).error == "Only https is called."
     assert "not one that a webhook may call" in post(encrypted, development=False, context=client).error
     assert (plain.connections, encrypted.connections) == (0, 0)
+
+
+def test_in_development_only_this_machine_is_called_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    look_up, _ = naming(["93.184.215.14"])
+    refused = sender(look_up=look_up).post("http://hooks.example/", {}, b"{}")
+    assert "not one that a webhook may call" in refused.error
+    with pytest.raises(InvalidRequest):
+        sender().require("http://93.184.215.14/")
 
 
 @pytest.mark.parametrize(
