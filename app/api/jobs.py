@@ -1,14 +1,20 @@
 """Work that takes longer than a request: what it is at, and how it ended."""
 
+import asyncio
+import re
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 from sqlmodel import Session
+from starlette.responses import JSONResponse, Response
 
 from app import auth
+from app.api import problems
 from app.api.access import Operation, Reads
 from app.api.problems import Problem
 from app.api.schemas import (
@@ -28,12 +34,20 @@ from app.db import transaction
 from app.jobs.work import scope_of
 from app.service import Service
 from app.store import jobs
-from app.store.jobs import State
+from app.store.jobs import UNFINISHED, State
 from app.store.tables import Job as Stored
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Operation)
 
 
+LONGEST_WAIT = 60
+"""Seconds. Longer than most proxies keep a silent connection; whoever wants more asks for the job."""
+_LOOK = 0.1
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,4})\s*(?:$|,|;)", re.IGNORECASE)
+
+Prefer = Annotated[
+    str | None, Header(description="`wait=60`: answer what is asked for if it is made within so many seconds (at most 60)")
+]
 JobId = Annotated[str, Path(pattern=OUR_ID, description="A job's id")]
 
 
@@ -109,3 +123,40 @@ def _change(service: Service, request: Request, job_id: str, change: Callable[[S
     with transaction(service.engine) as session:
         auth.require(request.state.key, scope_of(jobs.get(session, job_id).kind))
         return Job.of(change(session, job_id, service.clock.now()))
+
+
+async def outcome(
+    service: Service, request: Request, job: Stored, prefer: str | None, made: Callable[[Stored], Response | None]
+) -> Response:
+    """What a request answers that asked for a job: what was `made`, or the problem, once it has ended; else 202 and the job.
+
+    The header Prefer says how long to wait for the end.
+    """
+    wanted = _WAIT.search(prefer or "")
+    seconds = min(int(wanted[1]), LONGEST_WAIT) if wanted else 0
+    job = await _ended(service, job, seconds)
+    location = {"Location": f"/v1/jobs/{job.id}"}
+    response = await run_in_threadpool(made, job) if job.state == State.SUCCEEDED else None
+    if job.state == State.FAILED:
+        assert job.problem
+        problem = job.problem | {"request_id": request.state.request_id}
+        response = JSONResponse(problem, problem["status"], location, problems.MEDIA_TYPE)
+    if response is None:
+        response = Response(Job.of(job).model_dump_json(), 202, location, "application/json")
+    if wanted:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    return response
+
+
+async def _ended(service: Service, job: Stored, seconds: float) -> Stored:
+    """The job once it has ended, or as it is then. No thread waits: a few dozen of these would stop the service."""
+    until = time.monotonic() + seconds
+    while job.state in UNFINISHED and time.monotonic() < until:
+        await asyncio.sleep(_LOOK)
+        job = await run_in_threadpool(_look, service, job.id)
+    return job
+
+
+def _look(service: Service, job_id: str) -> Stored:
+    with transaction(service.engine, read_only=True) as session:
+        return jobs.get(session, job_id)

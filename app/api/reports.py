@@ -4,11 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from app.api.access import Operation, Reads
+from app.api.jobs import Job, Prefer, outcome
 from app.api.schemas import (
+    LOCATION,
     NOT_FOUND,
     OUR_ID,
     PRINTABLE,
@@ -21,6 +24,7 @@ from app.api.schemas import (
     OfProject,
     Page,
     TierMinutes,
+    documented,
 )
 from app.api.versions import NOT_MODIFIED, PRIVATE, IfNoneMatch, unless_known
 from app.db import transaction
@@ -46,6 +50,12 @@ _HEADERS = {
 _FILES: dict[str, Any] = {
     "application/json": {},
     **{MEDIA_TYPES[form]: {"schema": {"type": "string", "format": "binary"}} for form in ("csv", "xlsx", "pdf")},
+}
+_ACCEPTED: dict[str, Any] = {
+    "model": Job,
+    "description": "A job makes it",
+    "headers": LOCATION[202]["headers"]
+    | {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it is worth asking again"}},
 }
 
 
@@ -247,15 +257,34 @@ def get_evidence(service: Reads, report_id: InPath, session_id: SessionId) -> Ev
     "/{report_id}/export",
     summary="Export a report",
     response_class=Response,
-    responses=READS | NOT_FOUND | {200: {"description": "The file", "content": _FILES}},
+    responses=READS | NOT_FOUND | documented(500) | {200: {"description": "The file", "content": _FILES}, 202: _ACCEPTED},
 )
-def export_report(
+async def export_report(
     service: Reads,
+    request: Request,
     report_id: InPath,
     format: Annotated[ReportFormat, Query()] = ReportFormat.JSON,  # noqa: A002
+    prefer: Prefer = None,
 ) -> Response:
-    """The report as a file: its canonical JSON, CSV, a workbook, a PDF, or FOCUS 1.2 rows of what its usage costs."""
-    report, file = exports.export_report(service.engine, report_id, format)
+    """The report as a file: its canonical JSON, CSV, a workbook, a PDF, or FOCUS 1.2 rows of what its usage costs.
+
+    The CSV, workbook and PDF of a large report are made by a job: until it has ended, the answer is 202 and the job, or with
+    `Prefer: wait=60` the file if it is made in time. If the job fails, its problem is answered until it is retried.
+    """
+    if file := await run_in_threadpool(_file, service, report_id, format):
+        return file
+    job = await run_in_threadpool(exports.order, service.engine, report_id, format, clock=service.clock)
+    response = await outcome(service, request, job, prefer, lambda _: _file(service, report_id, format))
+    if response.status_code == 202:
+        response.headers["Retry-After"] = "2"
+    return response
+
+
+def _file(service: Service, report_id: str, form: ReportFormat) -> Response | None:
+    found = exports.export_at_hand(service.engine, report_id, form)
+    if found is None:
+        return None
+    report, file = found
     name = f"reckoner-{report.project_id}-{report.first_day}-{report.last_day}-v{report.version}.{file.extension}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(file.content, media_type=file.media_type, headers=headers)

@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from app.auth import Scope
 from app.db import transaction
-from app.flows import close, deliver, schedule
+from app.flows import close, deliver, exports, schedule
 from app.flows.collect import CollectionResult, collect
 from app.flows.reconcile import reconcile
 from app.jobs.run import Run
@@ -18,6 +18,7 @@ from app.service import Service
 from app.store import closes, jobs
 from app.store.tables import Job
 from app.store.webhooks import JOB as DELIVERY
+from billing.exports.formats import ReportFormat
 from billing.period import AlignedPeriod, BillingPeriod, resolve
 from billing.report import instant
 
@@ -26,7 +27,7 @@ RECONCILIATION = "reconciliation"
 
 WORK = "work"
 DELIVERIES = "deliveries"
-"""The queues: short jobs must not wait behind long ones."""
+"""The queues: short jobs, which exports are too, must not wait behind long ones."""
 
 Handler = Callable[[Service, Mapping[str, Any], Run], dict[str, Any]]
 """Does a job: from its arguments to its result, both JSON. It may be done more than once, so what it does is idempotent."""
@@ -42,6 +43,7 @@ class Kind:
 
 
 EVERY_MINUTE = "* * * * *"
+EVERY_HOUR = "27 * * * *"
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,13 @@ def run_delivery(service: Service, arguments: Mapping[str, Any], _: Run) -> dict
     return {"next_attempt": outcome.following and instant(outcome.following)}
 
 
+def run_export(service: Service, arguments: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Make the export of a large report."""
+    report_id, form = arguments["report_id"], ReportFormat(arguments["format"])
+    exports.make(service.engine, report_id, form, clock=service.clock, steps=run)
+    return {"report_id": report_id, "format": form}
+
+
 def queue_collections(service: Service) -> None:
     """Queue what is due to be collected by plan."""
     if service.settings.collect_automatically:
@@ -122,12 +131,19 @@ def tidy_webhooks(service: Service) -> None:
         deliver.tidy(session, service.clock.now())
 
 
+def tidy_exports(service: Service) -> None:
+    """Delete the exports that were made long ago."""
+    with transaction(service.engine) as session:
+        exports.tidy(session, service.clock.now())
+
+
 KINDS: Mapping[str, Kind] = {
     COLLECTION: Kind(run_collection, Scope.COLLECT),
     RECONCILIATION: Kind(run_reconciliation, Scope.RECONCILE),
     close.CLOSE: Kind(run_close, Scope.INVOICE),
     close.RESTATE: Kind(run_close, Scope.INVOICE),
     DELIVERY: Kind(run_delivery, Scope.ADMIN, DELIVERIES),
+    exports.JOB: Kind(run_export, Scope.READ, DELIVERIES),
 }
 """Every kind of job by its name."""
 
@@ -135,6 +151,7 @@ SCHEDULES: Mapping[str, Schedule] = {
     "collections": Schedule(EVERY_MINUTE, queue_collections),
     "closes": Schedule(EVERY_MINUTE, queue_closes),
     "webhooks": Schedule(EVERY_MINUTE, tidy_webhooks),
+    "exports": Schedule(EVERY_HOUR, tidy_exports),
 }
 """Everything that happens by itself, by its name."""
 

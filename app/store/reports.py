@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
+from sqlalchemy import func
 from sqlalchemy.orm import aliased, defer
 from sqlmodel import Session, col, select
 
@@ -90,6 +91,14 @@ def get(session: Session, report_id: str) -> Report:
     """The report of that id. Raises NotFound."""
     if report := session.get(Report, report_id):
         return report
+    raise NotFound(f"There is no report {report_id}.")
+
+
+def head(session: Session, report_id: str) -> tuple[Report, int]:
+    """The report of that id without its body, and how many bytes that has. Raises NotFound."""
+    statement = select(Report, func.length(Report.body)).where(Report.id == report_id)
+    if found := session.exec(statement.options(defer(Report.body, raiseload=True))).first():  # type: ignore[arg-type]  # as below
+        return found
     raise NotFound(f"There is no report {report_id}.")
 
 

@@ -105,6 +105,17 @@ class Report(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary, repr=False)
 
 
+class ReportExport(SQLModel, table=True):
+    """An export that takes too long for a request, as a job made it: see `app.flows.exports`."""
+
+    __tablename__ = "report_exports"
+
+    report_id: str = Field(primary_key=True, foreign_key="reports.id")
+    format: str = Field(primary_key=True)
+    created_at: datetime = Field(sa_type=Instant)
+    content: bytes = Field(sa_type=LargeBinary, repr=False)
+
+
 class Discrepancy(SQLModel, table=True):
     """A discrepancy's life from one report to the next: `finding` is how `report_id`, the last report with it, has it, and
     `amount` with its `currency` what it comes to, if that is known."""

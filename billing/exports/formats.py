@@ -71,7 +71,7 @@ def report(document: Mapping[str, Any], form: ReportFormat, cards: CardHistory |
             content = pdf.report(document)
         case ReportFormat.FOCUS:
             content = focus.report(document, cards or CardHistory(()))
-    return _file(content, form)
+    return file(content, form)
 
 
 def invoice(document: Mapping[str, Any], form: InvoiceFormat) -> Export:
@@ -99,7 +99,13 @@ def invoice(document: Mapping[str, Any], form: InvoiceFormat) -> Export:
         case InvoiceFormat.XML:
             _check_issued(document)
             content = ubl.ubl(document) if "ubl" in document["formats"] else facturx.cii(document)
-    return _file(content, form)
+    return file(content, form)
+
+
+def file(content: bytes, form: str) -> Export:
+    """What was exported in a form, as a file."""
+    extension = _EXTENSIONS.get(form, form)
+    return Export(content, MEDIA_TYPES[extension.rpartition(".")[2]], extension)
 
 
 def _check_issued(document: Mapping[str, Any]) -> None:
@@ -111,8 +117,3 @@ def _check_issued(document: Mapping[str, Any]) -> None:
         )
     if findings := einvoice.validate(document):
         raise NotInvoiceable(f"{document['id']} is not valid as an e-invoice: {' '.join(findings)}", pointer="/format")
-
-
-def _file(content: bytes, form: str) -> Export:
-    extension = _EXTENSIONS.get(form, form)
-    return Export(content, MEDIA_TYPES[extension.rpartition(".")[2]], extension)
