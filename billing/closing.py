@@ -36,11 +36,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Settled:
-    """What the period came to for one customer: its invoice and the notes to it, or why there is none."""
+    """What the period came to for one customer: its invoice and the notes to it, and why it has none or they do not hold all
+    that is known by now. `given_up` says that the invoice was voided, or credited in full."""
 
     customer_id: str
     invoice_ids: Sequence[str] = ()
     refusal: str = ""
+    given_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,20 @@ def due(now: datetime, anchor_day: int, since: date) -> list[BillingPeriod]:
 def conclude(report: Mapping[str, Any], settled: Sequence[Settled], now: datetime) -> Outcome:
     """What becomes of the close of a period with this report (its JSON), for whose customers so much was settled."""
     refused, tomorrow = [it for it in settled if it.refusal], now + RETRY
-    if report["verdict"] == Verdict.INCOMPLETE and (refused or not settled):
+    uninvoiced = [it for it in refused if not it.invoice_ids]
+    if report["verdict"] == Verdict.INCOMPLETE and (uninvoiced or not settled):
         return _incomplete(report, now)
     refusals = " ".join(dict.fromkeys(it.refusal for it in refused))
     if refused and not may_invoice([report["verdict"]]):
         may_change = now < day_start(date.fromisoformat(report["days"][-1]["day"])) + DAILY_RETENTION
-        return Outcome(State.CLOSED, f"It is reconciled, but not invoiced. {refusals}", tomorrow if may_change else None)
+        but = "but not invoiced" if uninvoiced else "but its invoice does not hold what has changed since"
+        return Outcome(State.CLOSED, f"It is reconciled, {but}. {refusals}", tomorrow if may_change else None)
     if refused:
         return Outcome(State.WAITING, refusals, tomorrow)
     if not settled:
         return Outcome(State.CLOSED, "It is reconciled. The project belongs to no customer, so nothing is invoiced.")
+    if any(it.given_up for it in settled):
+        return Outcome(State.CLOSED, "It is reconciled. An invoice that was voided or credited is not drafted again by itself.")
     return Outcome(State.CLOSED, "It is reconciled and invoiced.")
 
 

@@ -202,7 +202,8 @@ def _settle(engine: Engine, customer_id: str, period: BillingPeriod, actor: str,
     with transaction(engine, read_only=True) as session:
         held = invoices.of_period(session, customer_id, period)
         documents = [held, *invoices.notes_of(session, held.id)] if held else []
-    return Settled(customer_id, [it.id for it in documents], refusal)
+    given_up = held is not None and held.status not in invoices.LIVING
+    return Settled(customer_id, [it.id for it in documents], refusal, given_up)
 
 
 def _put_down(engine: Engine, close_id: str, done: _Done, began_at: datetime) -> Close:
@@ -219,7 +220,8 @@ def _put_down(engine: Engine, close_id: str, done: _Done, began_at: datetime) ->
 
 
 def _changed(engine: Engine, now: datetime) -> list[Close]:
-    """The closed periods whose newest report their close has not seen, or of which upstream has said something else since."""
+    """The closed periods whose newest report or invoice their close has not seen, or of which upstream has said something else
+    since."""
     found = list[Close]()
     with transaction(engine, read_only=True) as session:
         waiting = closes.done(session, day_of(now - DAILY_RETENTION), now - LOOK - MARGIN)
@@ -232,9 +234,15 @@ def _changed(engine: Engine, now: datetime) -> list[Close]:
 
 
 def _has_changed(session: Session, it: Close) -> bool:
-    if closes.newest_report(session, it) != it.report_id:
+    if closes.newest_report(session, it) != it.report_id or (it.state == State.FAILED and _is_invoiced_since(session, it)):
         return True
     return closes.has_news(session, it) and _differs(session, it)
+
+
+def _is_invoiced_since(session: Session, it: Close) -> bool:
+    """Whether somebody has invoiced with an override what could not be invoiced."""
+    held = (invoices.of_period(session, customer, _period(it)) for customer in ownership.customers_of(session, it.project_id))
+    return any(invoice.id not in it.invoice_ids for invoice in held if invoice)
 
 
 def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

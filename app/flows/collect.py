@@ -8,7 +8,7 @@ an answer that was given before is stored once.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from threading import Event
 from typing import Any
@@ -20,7 +20,14 @@ from app.db import transaction
 from app.flows.steps import Steps, Unrecorded
 from app.insights.calendar import maintenance_until
 from app.insights.client import DetailAnswer, InsightsClient, MeetingsAnswer
-from app.insights.errors import InsightsError, InvalidCredentials, NeedsAdvancedInsights, NotAuthorised, ProjectNotFound
+from app.insights.errors import (
+    InsightsError,
+    InvalidCredentials,
+    NeedsAdvancedInsights,
+    NotAuthorised,
+    ProjectNotFound,
+    UpstreamUnavailable,
+)
 from app.store import observations
 from app.store.payloads import encode_daily
 from app.store.projects import Project
@@ -137,7 +144,7 @@ def collect(
         if given_up.is_set():
             return []
         try:
-            return step(_meetings_of(day), lambda: _window(client, day, tiers))
+            return step(_meetings_of(day), lambda: _window(client, day, tiers, clock))
         except HOPELESS:
             given_up.set()
             raise
@@ -199,7 +206,7 @@ def plan(wanted: Wanted, cross_check: bool, now: datetime) -> Plan:
 
     days = [day for day in wanted.daily if possible(Kind.DAILY_USAGE, day, DAILY_RETENTION, "")]
     until = maintenance_until(now)
-    closed = f"upstream is in maintenance until {until.astimezone(UTC):%Y-%m-%dT%H:%MZ}" if until else ""
+    closed = f"upstream is in maintenance until {until:%Y-%m-%dT%H:%MZ}" if until else ""
     if not cross_check:
         closed = "the project is not cross-checked: it has no Advanced Insights add-on"
     windows = [day for day in wanted.windows if possible(Kind.MEETINGS, day, MEETING_RETENTION - MARGIN, closed)]
@@ -227,10 +234,15 @@ def _daily(client: InsightsClient, days: Sequence[date], tiers: Sequence[str]) -
     ]
 
 
-def _window(client: InsightsClient, day: date, tiers: Sequence[str]) -> Answers:
-    """The meetings created on a day, with the detail of those over a midnight: one billing day, whole or not at all."""
+def _window(client: InsightsClient, day: date, tiers: Sequence[str], clock: Clock) -> Answers:
+    """The meetings created on a day, with the detail of those over a midnight: one billing day, whole or not at all.
+
+    Not if upstream goes into maintenance meanwhile: nobody knows what it says then, and an earlier answer is worth more.
+    """
+    _require_service(clock)
     meetings = client.meetings(day, tiers)
     detail = client.details(meetings.crossers) if meetings.crossers else None
+    _require_service(clock)
     reason = _why_incomplete(day, meetings)
     answers: list[tuple[Kind, MeetingsAnswer | DetailAnswer, str]] = [(Kind.MEETINGS, meetings, reason)]
     if detail:
@@ -248,6 +260,11 @@ def _window(client: InsightsClient, day: date, tiers: Sequence[str]) -> Answers:
         }
         for kind, answer, why in answers
     ]
+
+
+def _require_service(clock: Clock) -> None:
+    if until := maintenance_until(clock.now()):
+        raise UpstreamUnavailable(f"Upstream is in maintenance until {until:%Y-%m-%dT%H:%MZ}.")
 
 
 def _why_incomplete(day: date, meetings: MeetingsAnswer) -> str:

@@ -86,10 +86,10 @@ def look(session: Session, project_id: str, now: datetime) -> Job | None:
     known, told = _held(session, project, plan, now), plans.told(session, project_id)
 
     todo = due(now, known, cross_check=project.cross_check, closed=back_at is not None, agree=_agree(session))
-    asked = _still_asked(plan, todo, closed=back_at is not None)
+    asked = _still_asked(plan, todo, now, closed=back_at is not None)
     ready = [] if under_way else _ready(todo, asked, now)
     first = {(it.kind, it.day) for it in ready if _name(it) not in asked}
-    wanting = gaps(now, known, cross_check=project.cross_check, since=plan.looked_at)
+    wanting = gaps(now, known, cross_check=project.cross_check, since=min(plan.looked_at, now))
 
     job = jobs.add(session, JOB, key, _arguments(project_id, ready), now, project_id=project_id) if ready else None
     for it in ready:
@@ -138,8 +138,10 @@ def _name(it: Due) -> str:
     return f"{it.kind} {it.day}"
 
 
-def _still_asked(plan: CollectionPlan, todo: list[Due], *, closed: bool) -> dict[str, Any]:
-    """What was asked for and is still due; in maintenance, of the meetings too."""
+def _still_asked(plan: CollectionPlan, todo: list[Due], now: datetime, *, closed: bool) -> dict[str, Any]:
+    """What was asked for and is still due; in maintenance, of the meetings too. Nothing of a time to come."""
+    if plan.looked_at > now:
+        return {}
     names = {_name(it) for it in todo}
     return {name: it for name, it in plan.asked.items() if name in names or (closed and name.startswith(Kind.MEETINGS))}
 

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
-from sqlalchemy import func, update
+from sqlalchemy import func, or_, update
 from sqlmodel import Session, col, select
 
 from app.errors import NotFound
@@ -135,8 +135,8 @@ def cycles(session: Session) -> Iterator[Cycles]:
 
 
 def awaited(session: Session, now: datetime) -> Sequence[Close]:
-    """The closes whose next attempt is due, the oldest period first."""
-    due = select(Close).where(col(Close.next_attempt_at) <= now)
+    """The closes whose next attempt is due, the oldest period first; and those of a time to come: the clock was set back."""
+    due = select(Close).where(or_(col(Close.next_attempt_at) <= now, col(Close.seen_until) > now))
     return session.exec(due.order_by(col(Close.last_day), col(Close.first_day), col(Close.project_id))).all()
 
 

@@ -15,9 +15,13 @@ from billing.facts import Kind
 
 
 def to_look_at(session: Session, now: datetime) -> Sequence[str]:
-    """The projects that are collected by plan and that are to be looked at now, those that have waited longest first."""
+    """The projects that are collected by plan and that are to be looked at now, those that have waited longest first.
+
+    One that was looked at in a time to come is among them: the clock was set back.
+    """
     statement = select(ProjectRow.project_id).join(CollectionPlan, isouter=True).where(col(ProjectRow.collect_automatically))
-    statement = statement.where(or_(col(CollectionPlan.look_at).is_(None), col(CollectionPlan.look_at) <= now))
+    at, last = col(CollectionPlan.look_at), col(CollectionPlan.looked_at)
+    statement = statement.where(or_(at.is_(None), at <= now, last > now))
     return session.exec(statement.order_by(col(CollectionPlan.look_at), col(ProjectRow.project_id))).all()
 
 
@@ -26,7 +30,7 @@ def look(session: Session, project_id: str, now: datetime) -> tuple[ProjectRow, 
     project = session.get_one(ProjectRow, project_id)
     add_missing(session, CollectionPlan(project_id=project_id, look_at=now, looked_at=project.created_at))
     plan = session.get_one(CollectionPlan, project_id, with_for_update=True, populate_existing=True)
-    return (project, plan) if plan.look_at <= now and project.collect_automatically else None
+    return (project, plan) if not plan.looked_at <= now < plan.look_at and project.collect_automatically else None
 
 
 def follow(session: Session, before: Project, project: Project, now: datetime) -> None:

@@ -11,12 +11,13 @@ from sqlmodel import Session
 
 from app.db import transaction
 from app.errors import NotFound, Unavailable
+from app.flows import invoice as flow
 from app.flows.invoice import whole
 from app.flows.verify import verify_all
 from app.store import closes, customers
-from billing.closing import State
+from billing.closing import State, ready_at
 from billing.model import Tolerance
-from billing.period import parse_period
+from billing.period import BillingPeriod, parse_period
 from tests.app.flows.books import PERIOD, WORKED, open_books
 from tests.app.flows.closing import Closing, Defect
 from tests.app.flows.conftest import Office
@@ -167,6 +168,68 @@ def test_or_a_person_gives_an_override(worked_with: Callable[..., Office]) -> No
     closing.pass_time(days=1)
     closing.work()
     assert (closing.row().invoice_ids, closing.row().next_attempt_at) == ([draft.id], None)
+
+
+def test_what_was_invoiced_with_an_override_is_taken_in_within_the_hour(worked: Office) -> None:
+    """A close that has failed for good is attempted no more; it is looked at all the same."""
+    closing = Closing(open_books(worked))
+    worked.at("2026-11-25T20:00:00Z")
+    assert closing.close().state == State.FAILED
+    draft = closing.books.draft(override="agreed with Ada")
+    closing.pass_time(hours=2)
+    (due,) = closing.work()
+    assert due.kind == "restate"
+    assert (closing.row().state, closing.row().invoice_ids) == (State.CLOSED, [draft.id])
+    closing.pass_time(hours=2)
+    assert closing.work() == []
+
+
+def test_what_an_override_was_not_given_for_is_said(worked_with: Callable[..., Office]) -> None:
+    office = worked_with([ADDED, {**ADDED, "kind": "restated", "at": "2026-11-08T00:00:00Z"}])
+    office.collect(WORKED)
+    closing = Closing(open_books(office))
+    closing.close()
+    issued = closing.books.issue(closing.books.draft(override="agreed with Ada"))
+    closing.pass_time(days=3)
+    office.collect(WORKED)
+    closing.work()
+    (_, report), row = closing.reports(), closing.row()
+    assert (row.state, row.invoice_ids) == (State.CLOSED, [issued.id])
+    assert row.reason == (
+        "It is reconciled, but its invoice does not hold what has changed since. This may be invoiced only with an override: "
+        f"{report.id} of project 100 is unexplained."
+    )
+    note = closing.books.restate(issued, override="agreed with Ada, too")
+    assert note
+    closing.pass_time(days=1)
+    closing.work()
+    assert (closing.row().reason, closing.row().invoice_ids) == ("It is reconciled and invoiced.", [issued.id, note.id])
+
+
+def test_an_invoice_that_was_given_up_is_not_called_invoiced(closing: Closing) -> None:
+    closing.close()
+    closing.books.do(flow.void, closing.invoices()[0], reason="another company invoices this")
+    again = closing.close()
+    assert (again.state, again.invoice_ids) == (State.CLOSED, [closing.invoices()[0].id])
+    assert again.reason == "It is reconciled. An invoice that was voided or credited is not drafted again by itself."
+
+
+def test_a_clock_that_is_set_back_puts_no_close_off(worked: Office) -> None:
+    """What a machine a year ahead has given up is attempted again, once, and closed when it is due."""
+    closing, right = Closing(open_books(worked)), worked.clock.now()
+    closing.pass_time(days=365)
+    closing.work()
+    cycles = [(it.first_day, it.state) for it in closing.rows()]
+    assert len(cycles) == 12
+    assert {state for _, state in cycles} == {State.FAILED}
+    worked.clock.move(right)
+    assert len(closing.work()) == 12
+    assert closing.work() == []
+    assert {it.state for it in closing.rows()} == {State.WAITING}
+    assert closing.row().reason.startswith("It is closed from 2027-11-0")
+    assert {it.next_attempt_at for it in closing.rows()} == {
+        ready_at(BillingPeriod(it.first_day, it.last_day)) for it in closing.rows()
+    }
 
 
 def test_a_project_of_nobody_is_only_reconciled(closing: Closing) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -268,3 +269,28 @@ def test_the_plan_asks_for_every_day_that_can_be_had_or_says_why_not(
 
 def http(operation: str, calls: list[int], **what: Any) -> dict[str, Any]:
     return {"kind": "http", "project_id": "100", "operation": operation, "calls": calls, **what}
+
+
+def test_what_is_read_while_maintenance_begins_is_not_kept(worked: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may lack something, and would count for more than what was read before."""
+    worked.at("2026-11-07T04:59:50Z")
+    answer = worked.transport.handle_request
+
+    def last_answer(request: httpx.Request) -> httpx.Response:
+        try:
+            return answer(request)
+        finally:
+            if b"sessionSummaries" in request.content:
+                worked.at("2026-11-07T05:00:10Z")
+
+    monkeypatch.setattr(worked.transport, "handle_request", last_answer)
+    with pytest.raises(CollectionFailed, match=r"meetings of .*: Upstream is in maintenance until 2026-11-07T07:30Z"):
+        worked.collect(WORKED)
+    assert {kind for kind, _ in kept(worked)} == {Kind.DAILY_USAGE}
+
+
+def test_no_window_is_begun_once_maintenance_has(worked: Office) -> None:
+    worked.at("2026-11-07T04:59:50Z")
+    with pytest.raises(CollectionFailed, match="in maintenance"):
+        worked.collect("2026-10-25..2026-11-05", progress=lambda *_: worked.at("2026-11-07T05:00:10Z"))
+    assert worked.upstream.calls["sessionSummaries"] <= 2 * WORKERS < 13

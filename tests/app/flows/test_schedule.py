@@ -206,3 +206,16 @@ def test_meetings_wait_for_the_end_of_maintenance(engine: Engine) -> None:
     ((at, job),) = found
     assert at == day_start(DAY) + timedelta(hours=23, minutes=30)
     assert (job.arguments["daily"], len(job.arguments["windows"])) == ([], 20)
+
+
+def test_a_clock_that_is_set_back_stops_nothing(engine: Engine) -> None:
+    """A machine that began a year ahead: what it has noted must not hold for a year."""
+    add(engine)
+    ahead = NIGHT + timedelta(days=365)
+    for job in tick(engine, ahead):
+        end(engine, job, ahead, failed=True)
+    (job,) = tick(engine, NIGHT)
+    assert wanted(job.arguments).windows == [DAY - timedelta(days=age) for age in range(20, 0, -1)]
+    assert tick(engine, NIGHT + MINUTE) == [], "once is enough"
+    end(engine, job, NIGHT + MINUTE, failed=True)
+    assert len(tick(engine, NIGHT + 16 * MINUTE)) == 1
