@@ -280,13 +280,21 @@ def test_what_is_read_while_maintenance_begins_is_not_kept(worked: Office, monke
         try:
             return answer(request)
         finally:
-            if b"sessionSummaries" in request.content:
+            if b"sessionSummaries" not in request.content:
                 worked.at("2026-11-07T05:00:10Z")
 
     monkeypatch.setattr(worked.transport, "handle_request", last_answer)
-    with pytest.raises(CollectionFailed, match=r"meetings of .*: Upstream is in maintenance until 2026-11-07T07:30Z"):
-        worked.collect(WORKED)
-    assert {kind for kind, _ in kept(worked)} == {Kind.DAILY_USAGE}
+    with pytest.raises(CollectionFailed, match="meetings of 2026-11-01: Upstream is in maintenance until 2026-11-07T07:30Z"):
+        collect(
+            worked.engine,
+            worked.project,
+            Wanted([], [LAST]),
+            client_factory=worked.client,
+            clock=worked.clock,
+            progress=lambda *_: None,
+        )
+    assert worked.upstream.calls == Counter(sessionSummaries=1, sessions=1), "all was answered"
+    assert kept(worked) == set()
 
 
 def test_no_window_is_begun_once_maintenance_has(worked: Office) -> None:
