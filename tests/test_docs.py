@@ -12,6 +12,7 @@ from typer.main import get_command
 from app.api.openapi import EXAMPLES
 from app.cli import app
 from app.demo.month import planted_month
+from app.flows.exports import AT_ONCE
 from billing.discrepancy import Code
 from billing.exports import csv, focus
 from billing.minutes import parse_minutes
@@ -93,6 +94,11 @@ def test_every_column_of_an_export_is_explained_in_its_place() -> None:
     assert columns("CSV of a report") == list(csv.REPORT_COLUMNS)
     assert columns("CSV of an invoice") == list(csv.INVOICE_COLUMNS)
     assert columns("FOCUS") == list(focus.COLUMNS)
+
+
+def test_the_sizes_up_to_which_a_request_exports_are_told() -> None:
+    told = table((ROOT / "docs" / "exports.md").read_text(), "| format | in bytes |")
+    assert {form: int(size) for form, size, _ in told} == AT_ONCE
 
 
 def test_every_term_of_an_e_invoice_that_is_written_is_in_the_guide() -> None:
