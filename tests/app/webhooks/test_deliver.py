@@ -1,6 +1,7 @@
 """What happened is told at least once, over days, in order where asked, and every attempt is kept."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from app.auth import Vault
 from app.db import transaction
 from app.errors import Conflict, InvalidRequest, NotFound
 from app.flows import deliver
+from app.flows.deliver import Courier
 from app.store import audit, webhooks
 from app.store.tables import Job
 from app.webhooks import signing
@@ -83,7 +85,9 @@ def test_after_a_rotation_both_secrets_count_for_a_day(office: Office) -> None:
     office.tell()
     office.work()
     assert len(office.wire.sent[0][1]["webhook-signature"].split(" ")) == 2
-    office.clock.at += DAY
+    office.clock.at += DAY - timedelta(microseconds=1)
+    assert counting() == [new, old]
+    office.clock.at += timedelta(microseconds=1)
     assert counting() == [new]
 
 
@@ -112,6 +116,17 @@ def test_it_is_tried_over_days_until_it_is_taken(office: Office) -> None:
     assert {headers["webhook-id"] for _, headers, _ in office.wire.sent} == {office.events()[0].id}
     assert len({body for _, _, body in office.wire.sent}) == 1
     assert office.see_endpoint(delivery.endpoint_id).failing_since is None
+
+
+def test_chance_decides_how_long_each_wait_is(office: Office) -> None:
+    office.endpoint()
+    office.wire.answers = [BAD]
+    office.tell()
+    (job,) = office.jobs()
+    drawn = replace(office.courier, draw=lambda: 1.0).attempt(**job.arguments)
+    assert drawn.following == NOW + timedelta(seconds=DELAYS[0] * 1.2)
+    by_itself = Courier(office.engine, office.vault, office.wire, office.clock, "")
+    assert len({by_itself.draw() for _ in range(9)}) == 9
 
 
 def test_retry_after_is_kept_to(office: Office) -> None:

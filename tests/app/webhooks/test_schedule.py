@@ -22,6 +22,16 @@ def test_whoever_is_given_up_has_failed_for_as_long_as_an_endpoint_may(draw: flo
     assert PATIENCE <= now - NOW <= (1 + JITTER) * sum(map(timedelta, [0] * len(DELAYS), DELAYS), timedelta(0))
 
 
+@given(tries=st.integers(1, len(DELAYS)), draw=draws)
+def test_chance_makes_a_wait_longer_by_up_to_a_fifth(tries: int, draw: float) -> None:
+    shortest, drawn, longest = (next_attempt(tries, NOW, "", it) for it in (0, draw, 1))
+    assert shortest is not None
+    assert drawn is not None
+    assert shortest - NOW == timedelta(seconds=DELAYS[tries - 1])
+    assert longest == NOW + (shortest - NOW) * 1.2
+    assert (drawn - shortest).total_seconds() == pytest.approx(0.2 * draw * DELAYS[tries - 1], abs=1e-5)
+
+
 @given(tries=st.integers(1, len(DELAYS)), draw=draws, asked=st.integers(0, 10**12))
 def test_retry_after_is_honoured_up_to_a_day(tries: int, draw: float, asked: int) -> None:
     ours, theirs = (next_attempt(tries, NOW, header, draw) for header in ("", str(asked)))
@@ -32,6 +42,8 @@ def test_retry_after_is_honoured_up_to_a_day(tries: int, draw: float, asked: int
 def test_retry_after_may_be_a_date() -> None:
     at = NOW + timedelta(hours=2)
     assert next_attempt(1, NOW, format_datetime(at, usegmt=True), 0) == at
+    far = NOW + timedelta(days=4000)
+    assert next_attempt(1, NOW, format_datetime(far, usegmt=True), 0) == NOW + LONGEST_WAIT
 
 
 @pytest.mark.parametrize(

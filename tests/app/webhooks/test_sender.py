@@ -151,6 +151,10 @@ def no_http(call: Call) -> None:
     call.say("SSH-2.0-OpenSSH_9.2\r\n")
 
 
+def no_http_at_length(call: Call) -> None:
+    call.say("x" * 5000 + "\r\n\r\n")
+
+
 def nothing(_: Call) -> None:
     """It closes without a word."""
 
@@ -163,7 +167,7 @@ def two_lengths(call: Call) -> None:
     call.say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")
 
 
-@pytest.mark.parametrize("behaviour", [huge_head, no_http, nothing, reset, two_lengths])
+@pytest.mark.parametrize("behaviour", [huge_head, no_http, no_http_at_length, nothing, reset, two_lengths])
 def test_what_is_no_answer_is_a_failure_with_a_reason(receivers: Callable[..., Receiver], behaviour: Behaviour) -> None:
     answer = post(receivers(behaviour))
     assert answer.status is None
