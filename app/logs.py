@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from typing import Any, Literal
 
 import structlog
@@ -13,6 +14,24 @@ class _Stderr(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
+
+
+class _Seldom(logging.Filter):
+    """Lets what is said at one place of the code through once a minute: DBOS says many times a second that it finds no
+    database, and a night of that would fill the disk."""
+
+    SECONDS = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        if now - self._said.get(place, -self.SECONDS) < self.SECONDS:
+            return False
+        self._said[place] = now
+        return True
 
 
 def configure(log_format: Literal["console", "json"], level: int = logging.INFO) -> None:
@@ -49,6 +68,7 @@ def configure(log_format: Literal["console", "json"], level: int = logging.INFO)
     # DBOS brings a handler of its own, unless it finds one; this one is as good as none.
     logging.getLogger("dbos").handlers[:] = [logging.NullHandler()]
     logging.getLogger("dbos").propagate = True
+    logging.getLogger("dbos").filters[:] = [_Seldom()]
     for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(server).handlers.clear()
         logging.getLogger(server).propagate = True
