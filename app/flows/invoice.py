@@ -112,11 +112,12 @@ def finalize(session: Session, invoice_id: str, *, actor: str, now: datetime, ex
     issued_on = now.astimezone(pytz.timezone(entity.timezone)).date()
     core = made.finalize(invoices.core_of(invoice), issued_on)
 
-    number = invoices.take_number(session, entity.id, entity.prefix, issued_on.year)
     if invoice.kind == Kind.INVOICE:
         _require_current(session, invoice, core, now)
+    number = invoices.take_number(session, entity.id, entity.prefix, issued_on.year)
     _require_valid(core, Envelope(invoice.id, number, status, invoice.version + 1))
     invoices.change(session, invoice, now=now, core=core, status=status, number=number)
+    invoices.bill_projects(session, invoice)
     note(session, invoice, "invoice.finalized", actor, now, number=number)
     if corrected is not None:
         _settle(session, corrected, actor, now)
@@ -197,15 +198,19 @@ def _require_valid(core: Mapping[str, Any], envelope: Envelope) -> None:
 
 
 def _require_current(session: Session, invoice: Invoice, core: Mapping[str, Any], now: datetime) -> None:
-    """Raise Conflict where newer reports come to something else than was drafted, or another customer was billed the same."""
+    """Raise Conflict where newer reports come to something else than was drafted, or another customer was billed the same.
+
+    The projects stay locked, so that of two who bill one at the same time the second finds the first.
+    """
     period = BillingPeriod(invoice.first_day, invoice.last_day)
+    ownership.lock(session, [it["project_id"] for it in core["reports"]])
     newest = [reports.find(session, it["project_id"], period.first_day, period.last_day) for it in core["reports"]]
     if any(report and report.id != it["id"] for it, report in zip(core["reports"], newest, strict=True)):
         _require_same(session, invoice, core, period)
     for project_id in (it["project_id"] for it in core["reports"]):
-        # A project that is shared is billed to several; and the look at every invoice of the period is the dear part.
-        shared = ownership.is_shared(session, project_id)
-        for other, _ in () if shared else invoices.resting_on(session, project_id, period, now):
+        if ownership.is_shared(session, project_id):  # it is billed to several
+            continue
+        for other, _ in invoices.resting_on(session, project_id, period, now):
             if other.customer_id != invoice.customer_id:
                 raise Conflict(
                     f"The project {project_id} is invoiced to the customer {other.customer_id} for these days already, "

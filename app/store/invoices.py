@@ -1,6 +1,6 @@
 """Invoices and notes: documents with a status, written by one at a time, numbered without a gap once they are finalized."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -13,7 +13,7 @@ from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from app.errors import NotFound
-from app.store.money_tables import Invoice, LegalEntityRow, NumberCounter
+from app.store.money_tables import BilledProject, Invoice, LegalEntityRow, NumberCounter
 from app.store.paging import Page, page
 from app.store.tables import add_missing
 from app.store.versions import require_version
@@ -77,6 +77,12 @@ def take_number(session: Session, entity_id: str, prefix: str, year: int) -> str
     return _number(prefix, year, last)
 
 
+def bill_projects(session: Session, invoice: Invoice) -> None:
+    """Let `resting_on` find a document that is issued."""
+    for row in _billed(invoice):
+        add_missing(session, row)
+
+
 def core_of(invoice: Invoice) -> dict[str, Any]:
     """The core of its document."""
     core: dict[str, Any] = msgspec.json.decode(invoice.body)
@@ -128,7 +134,9 @@ def resting_on(session: Session, project_id: str, period: BillingPeriod, known_a
 
     Each comes with the id of the newest such report: its own, or that of its last restatement.
     """
-    issued = select(Invoice).where(
+    issued = select(Invoice).join(BilledProject)
+    issued = issued.where(
+        BilledProject.project_id == project_id,
         Invoice.status == Status.FINALIZED,
         Invoice.first_day <= period.last_day,
         Invoice.last_day >= period.first_day,
@@ -171,8 +179,9 @@ def list_page(
 def check(session: Session) -> list[str]:
     """What is wrong with any invoice or with the numbers, a sentence each, for `verify`."""
     problems, numbers = list[str](), set[tuple[str, str]]()
+    listed = {tuple(it) for it in session.execute(select(BilledProject.project_id, BilledProject.invoice_id))}
     for invoice in _all(session):
-        problems += _wrong(invoice)
+        problems += _wrong(invoice, listed)
         if invoice.number is not None:
             numbers.add((invoice.entity_id, invoice.number))
     statement = select(NumberCounter, LegalEntityRow.prefix).join(LegalEntityRow)
@@ -195,7 +204,15 @@ def _all(session: Session) -> Iterable[Invoice]:
     return session.exec(in_order.execution_options(yield_per=100))
 
 
-def _wrong(invoice: Invoice) -> Iterator[str]:
+def _billed(invoice: Invoice) -> Iterator[BilledProject]:
+    """What is listed of a document that is issued."""
+    for it in core_of(invoice)["reports"]:
+        for invoice_id in (invoice.id, invoice.corrects):
+            if invoice_id:
+                yield BilledProject(project_id=it["project_id"], invoice_id=invoice_id)
+
+
+def _wrong(invoice: Invoice, listed: Collection[tuple[str, str]]) -> Iterator[str]:
     name = f"The invoice {invoice.id}"
     if sha256(invoice.body).hexdigest() != invoice.sha256:
         yield f"{name} does not say what its hash says."
@@ -205,6 +222,9 @@ def _wrong(invoice: Invoice) -> Iterator[str]:
         yield f"{name} is listed with another {' and '.join(wrong)} than its own."
     if (invoice.number is None) != (invoice.issued_on is None):
         yield f"{name} has a number or a date of issue, but not both."
+    unlisted = [it for it in _billed(invoice) if (it.project_id, it.invoice_id) not in listed]
+    if invoice.number is not None and unlisted:
+        yield f"{name} is not listed as one that bills the project {unlisted[0].project_id}."
 
 
 def _listed(core: Mapping[str, Any]) -> dict[str, Any]:

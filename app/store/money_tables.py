@@ -123,6 +123,16 @@ class Invoice(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary, repr=False)
 
 
+class BilledProject(SQLModel, table=True):
+    """That an issued invoice or note bills a project, or that such a note corrects the invoice. Their documents say so too, but
+    a month has too many of them to be read."""
+
+    __tablename__ = "billed_projects"
+
+    project_id: str = Field(primary_key=True)
+    invoice_id: str = Field(primary_key=True, foreign_key="invoices.id")
+
+
 class NumberCounter(SQLModel, table=True):
     """The last number that a legal entity gave to an invoice in a year."""
 

@@ -4,7 +4,7 @@ A list names sessions, a rule is a glob of session ids in which `*` stands for a
 rule; rules of two customers that claim the same session are refused when they do.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import insert
@@ -88,6 +88,12 @@ def set_rules(
         detail = {"rules": {"was": before, "is": wanted}}
         audit.record(session, at=now, actor=actor, action="project.rules_set", subject=project_id, detail=detail)
     return rules_of(session, project_id)
+
+
+def lock(session: Session, project_ids: Collection[str]) -> None:
+    """Let nobody else change or bill these projects until the transaction ends. In order: so no two wait for each other."""
+    these = select(ProjectRow.project_id).where(col(ProjectRow.project_id).in_(project_ids))
+    session.exec(these.order_by(col(ProjectRow.project_id)).with_for_update(key_share=True)).all()
 
 
 def rules_of(session: Session, project_id: str) -> Sequence[SessionRule]:

@@ -168,7 +168,7 @@ def test_of_two_writes_at_once_one_is_stale(engine: Engine) -> None:
 
 
 def test_what_is_forged_is_found(engine: Engine) -> None:
-    ids = drafts(engine, 3)
+    ids = drafts(engine, 4)
     approve(engine, ids)
     for invoice_id in ids:
         finalize(engine, invoice_id)
@@ -178,12 +178,16 @@ def test_what_is_forged_is_found(engine: Engine) -> None:
             connection.execute(text(f"DROP TRIGGER {trigger}{on}"))
         change = text("UPDATE invoices SET body = :body WHERE id = :id")
         connection.execute(change, {"body": json.dumps({"total": "0.00"}).encode(), "id": ids[0]})
+        connection.execute(
+            text("DELETE FROM billed_projects WHERE invoice_id IN (:one, :other)"), {"one": ids[1], "other": ids[3]}
+        )
         connection.execute(text("DELETE FROM invoices WHERE id = :id"), {"id": ids[1]})
         connection.execute(text("UPDATE invoices SET issued_on = '2026-01-01' WHERE id = :id"), {"id": ids[2]})
     with transaction(engine, read_only=True) as session:
         assert set(invoices.check(session)) == {
             f"The invoice {ids[0]} does not say what its hash says.",
             f"The invoice {ids[2]} is listed with another issued_on than its own.",
+            f"The invoice {ids[3]} is not listed as one that bills the project 100.",
             "The number ACME-2026-00002 is of no invoice.",
         }
 
