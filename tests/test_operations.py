@@ -11,7 +11,9 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
+from app.cli.run import GRACE
 from app.jobs.work import KINDS
+from app.jobs.worker import DRAIN
 from app.main import create_app
 from app.settings import Settings
 from billing.discrepancy import Severity
@@ -151,6 +153,11 @@ def test_the_containers_write_nowhere_and_may_do_nothing_special() -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
     assert all("@sha256:" in image or re.search(r":\d+\.\d+", image) for image in [COMPOSE["services"]["database"]["image"]])
+
+
+def test_every_process_is_given_the_time_that_it_takes_to_end() -> None:
+    for service in services("api", "worker").values():
+        assert int(service["stop_grace_period"].removesuffix("s")) > GRACE + DRAIN
 
 
 def test_no_secret_stands_in_the_compose_file() -> None:

@@ -15,6 +15,9 @@ from app.jobs.worker import prepare
 from app.main import create_app, jobs_worker
 from app.settings import Settings
 
+GRACE = 30
+"""Seconds that requests get to end in when the process is to: one that waits for a job may wait for longer, and is let go."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -35,7 +38,13 @@ def serve(
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         address, taken = listener.getsockname()[:2]
         write(f"Reckoner listens on http://{address}:{taken}")
-        config = uvicorn.Config(create_app(given, worker=jobs), log_config=None, access_log=False, server_header=False)
+        config = uvicorn.Config(
+            create_app(given, worker=jobs),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
         uvicorn.Server(config).run(sockets=[listener])
 
 
