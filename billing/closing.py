@@ -26,6 +26,9 @@ _WORDS = {Kind.DAILY_USAGE: "the daily usage of", Kind.MEETINGS: "all meetings c
 _RETENTION = {Kind.DAILY_USAGE: DAILY_RETENTION, Kind.MEETINGS: MEETING_RETENTION}
 
 
+_OUTDATED = "Its invoice does not hold what has changed since."
+
+
 class State(StrEnum):
     """What has become of a close: it waits for something, is done, or can no longer become complete."""
 
@@ -95,15 +98,24 @@ def conclude(report: Mapping[str, Any], settled: Sequence[Settled], now: datetim
     refusals = " ".join(dict.fromkeys(it.refusal for it in refused))
     if refused and not may_invoice([report["verdict"]]):
         may_change = now < day_start(date.fromisoformat(report["days"][-1]["day"])) + DAILY_RETENTION
-        but = "but not invoiced" if uninvoiced else "but its invoice does not hold what has changed since"
-        return Outcome(State.CLOSED, f"It is reconciled, {but}. {refusals}", tomorrow if may_change else None)
+        but = "It is reconciled, but not invoiced." if uninvoiced else f"It is reconciled. {_OUTDATED}"
+        return Outcome(State.CLOSED, f"{but} {refusals}", tomorrow if may_change else None)
     if refused:
-        return Outcome(State.WAITING, refusals, tomorrow)
+        return Outcome(State.WAITING, refusals if uninvoiced else f"{_OUTDATED} {refusals}", tomorrow)
     if not settled:
         return Outcome(State.CLOSED, "It is reconciled. The project belongs to no customer, so nothing is invoiced.")
     if any(it.given_up for it in settled):
         return Outcome(State.CLOSED, "It is reconciled. An invoice that was voided or credited is not drafted again by itself.")
     return Outcome(State.CLOSED, "It is reconciled and invoiced.")
+
+
+def moved_away(project_id: str, customer_id: str, number: str) -> Outcome:
+    """What becomes of the close of a period that was invoiced to a customer before its project became another's."""
+    return Outcome(
+        State.CLOSED,
+        f"It is reconciled. It was invoiced to the customer {customer_id}, by {number}, to whom the project {project_id} belongs "
+        "no longer: no other invoice and no note is drafted by itself.",
+    )
 
 
 def has_aged(report: Mapping[str, Any], now: datetime) -> bool:

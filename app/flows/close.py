@@ -23,9 +23,10 @@ from app.flows.restate import follow, has_changed
 from app.store import closes, invoices, jobs, ownership, reports
 from app.store.close_tables import Close
 from app.store.closes import Cycles
+from app.store.money_tables import Invoice
 from app.store.projects import Project
 from app.store.tables import Job, Report
-from billing.closing import RETRY, Outcome, Settled, State, conclude, due, final_at, first_day, has_aged, ready_at
+from billing.closing import RETRY, Outcome, Settled, State, conclude, due, final_at, first_day, has_aged, moved_away, ready_at
 from billing.coverage import DAILY_RETENTION
 from billing.errors import BillingError
 from billing.minutes import format_minutes
@@ -99,8 +100,7 @@ def due_closes(engine: Engine, now: datetime) -> list[DueClose]:
     ready = [(it.project_id, period) for it in cycles for period in due(now, it.anchor_day, _since(it))]
     for some in _chunks(ready):
         with transaction(engine) as session:
-            for project_id, period in some:
-                closes.add(session, project_id, period, now, is_cycle=True)
+            closes.add_all(session, some, now, is_cycle=True)
     with transaction(engine, read_only=True) as session:
         found = [DueClose(CLOSE, it.project_id, _period(it)) for it in closes.awaited(session, now)]
     return found + [DueClose(RESTATE, it.project_id, _period(it)) for it in _changed(engine, now)]
@@ -151,9 +151,22 @@ def _attempt(
     report = _report(engine, find_project(project_id), period, clock)
     with transaction(engine, read_only=True) as session:
         customers = ownership.customers_of(session, project_id)
+        moved = _billed_before_it_moved(session, project_id, customers, period, now)
+    if moved:
+        return _Done(moved_away(project_id, moved.customer_id, str(moved.number)), report.id)
     settled = [_settle(engine, customer_id, period, actor, now) for customer_id in customers]
     outcome = conclude(msgspec.json.decode(report.body), settled, now)
     return _Done(outcome, report.id, [invoice_id for it in settled for invoice_id in it.invoice_ids])
+
+
+def _billed_before_it_moved(
+    session: Session, project_id: str, customers: Sequence[str], period: BillingPeriod, now: datetime
+) -> Invoice | None:
+    """The invoice of these days to a customer that the project belongs to no longer: nobody else is to be invoiced for them."""
+    if ownership.is_shared(session, project_id):
+        return None
+    issued = (invoice for invoice, _ in invoices.resting_on(session, project_id, period, now))
+    return next((it for it in issued if it.customer_id not in customers), None)
 
 
 def _report(engine: Engine, project: Project, period: BillingPeriod, clock: Clock) -> Report:

@@ -1,6 +1,7 @@
 """The collection plan: what is due is due once, what is at risk is said before it is lost, downtime is made up for."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -183,6 +184,14 @@ def test_nothing_becomes_due_before_the_next_look(first, minutes, readings, late
     assert at_now == at_then
 
 
+@pytest.mark.parametrize("day", [DAY, date(2026, 2, 20), date(2026, 3, 6), date(2026, 10, 20), date(2026, 10, 30)])
+def test_no_limit_is_looked_at_late(day):
+    """Limits are so many times 24 hours after a midnight: an hour beside one where the clocks have changed."""
+    ended = day_start(next_day(day))
+    for limit in (ended, ended + timedelta(hours=6), ended + FINAL_AFTER, after(18, day), after(21, day)):
+        assert limit < next_look(limit - timedelta(minutes=1)) <= limit + timedelta(minutes=5)
+
+
 def test_the_end_of_maintenance_is_looked_at():
     now = after(20.9)
     assert next_look(now, now + timedelta(minutes=7)) == now + timedelta(minutes=7)
@@ -249,5 +258,7 @@ def test_readings_agree_when_they_say_the_same_of_the_meetings_of_the_day():
         meetings((7, after(0.5), 10)),
         meetings((7, after(0.5), 10), (8, after(0.6), 20), (9, after(0.9999), 1)),
         meetings((7, after(0.5), 10), (8, after(0.6), 20), tier="from3To6Publishers"),
+        replace(first, destroyed=first.destroyed + 1),
+        replace(first, max_connections=first.max_connections + 1),
     ):
         assert not same_meetings(DAY, first, other)

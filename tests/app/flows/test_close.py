@@ -196,7 +196,7 @@ def test_what_an_override_was_not_given_for_is_said(worked_with: Callable[..., O
     (_, report), row = closing.reports(), closing.row()
     assert (row.state, row.invoice_ids) == (State.CLOSED, [issued.id])
     assert row.reason == (
-        "It is reconciled, but its invoice does not hold what has changed since. This may be invoiced only with an override: "
+        "It is reconciled. Its invoice does not hold what has changed since. This may be invoiced only with an override: "
         f"{report.id} of project 100 is unexplained."
     )
     note = closing.books.restate(issued, override="agreed with Ada, too")

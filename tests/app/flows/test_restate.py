@@ -16,6 +16,7 @@ from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
 from app.store import observations
 from billing.closing import State
+from billing.notes import CreditLine
 from tests.app.flows.books import WORKED, open_books
 from tests.app.flows.closing import Closing
 from tests.app.flows.conftest import WORKED as DATASET
@@ -144,6 +145,43 @@ def test_a_note_that_was_declined_is_not_proposed_again(closing: Closing) -> Non
     change(closing, SECOND)
     *_, note = closing.invoices()
     assert (note.kind, note.status, str(note.total)) == ("debit_note", "draft", "0.72"), "of all that has changed"
+
+
+def test_what_was_credited_in_full_stays_so(closing: Closing) -> None:
+    books = closing.books
+    issued = books.issue(closing.invoices()[0])
+    note = books.issue(books.credit(issued))
+    change(closing, FIRST)
+    assert [(it.id, it.status) for it in closing.invoices()] == [(issued.id, "credited"), (note.id, "finalized")]
+    assert closing.row().reason == "It is reconciled. An invoice that was voided or credited is not drafted again by itself."
+    assert severities(closing) == ["medium"], "there is nothing to make up for"
+
+
+def test_what_a_credit_leaves_no_room_for_waits_for_a_person(closed: Callable[..., Closing]) -> None:
+    closing = closed(-100, 0)
+    books = closing.books
+    issued = books.issue(closing.invoices()[0])
+    books.issue(books.credit(issued, lines=[CreditLine(1, None)]))
+    change(closing, FIRST)
+    assert (closing.row().state, closing.row().reason) == (
+        State.WAITING,
+        "Its invoice does not hold what has changed since. Of line 1, 2.10 EUR are credited already, and now it comes to 1.10.",
+    )
+    assert len(closing.invoices()) == 2
+
+
+def test_a_project_that_moved_is_not_invoiced_to_its_new_customer_for_what_the_old_one_paid(closing: Closing) -> None:
+    books = closing.books
+    issued = books.issue(closing.invoices()[0])
+    books.own(books.bob)
+    change(closing, FIRST)
+    assert [it.id for it in closing.invoices()] == [issued.id]
+    row = closing.row()
+    assert (row.state, row.next_attempt_at, row.invoice_ids) == (State.CLOSED, None, [issued.id])
+    assert f"It was invoiced to the customer {books.ada}, by {issued.number}," in row.reason
+    books.issue(books.credit(issued))
+    closing.close()
+    assert [it.customer_id for it in closing.invoices()] == [books.ada, books.ada, books.bob]
 
 
 def test_an_invoice_that_was_given_up_is_not_drafted_again(closing: Closing) -> None:
