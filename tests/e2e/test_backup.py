@@ -21,8 +21,8 @@ from app import db
 from app.store import audit
 from app.store.money_tables import AuditEntry
 from app.store.tables import Job, Report
-from tests.conftest import _programs
 from tests.e2e.conftest import Installation, started
+from tests.postgres import _programs
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 NOW = datetime(2026, 11, 5, 20, tzinfo=UTC)
