@@ -12,31 +12,36 @@ from billing.ratecard import CardHistory, TaxRate
 from tests.billing.rate_cards import PERIOD, cards, usages
 
 LOWER = TaxRate("Lower", Decimal(7), "S")
+_CARDS, _USAGES = cards(), usages()
+_WHETHER, _CHANGE = st.booleans(), st.integers(2, 31)
 
 
 @st.composite
 def histories(draw):
     """Rate cards of one currency: one version, or two that change in the month, perhaps with another rate of tax."""
-    first = draw(cards())
-    if not draw(st.booleans()):
+    first = draw(_CARDS)
+    if not draw(_WHETHER):
         return CardHistory([first])
-    second = replace(draw(cards()), version=2, effective_from=date(2026, 10, draw(st.integers(2, 31))), currency=first.currency)
-    if draw(st.booleans()):
+    second = replace(draw(_CARDS), version=2, effective_from=date(2026, 10, draw(_CHANGE)), currency=first.currency)
+    if draw(_WHETHER):
         second = replace(second, tax=LOWER)
     return CardHistory([first, second])
+
+
+_HISTORIES = histories()
 
 
 @st.composite
 def priced_periods(draw):
     """A customer's priced month."""
-    return price(draw(usages()), draw(histories()), PERIOD)
+    return price(draw(_USAGES), draw(_HISTORIES), PERIOD)
 
 
 @st.composite
 def restated_periods(draw, times=3):
     """The same month priced several times, as its reports are restated."""
-    history = draw(histories())
-    return [price(draw(usages()), history, PERIOD) for _ in range(times)]
+    history = draw(_HISTORIES)
+    return [price(draw(_USAGES), history, PERIOD) for _ in range(times)]
 
 
 def check_sums(document):
