@@ -271,6 +271,39 @@ def test_who_has_another_address_begins_anew_and_is_not_judged_by_the_old_one(of
     assert office.states() == ["delivered", "delivered"]
 
 
+def test_what_was_given_up_and_is_asked_for_again_is_tried_over_days_again(office: Office) -> None:
+    office.endpoint(types=["discrepancy.opened"])
+
+    class Picky(Wire):
+        def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+            return BAD if b"poison" in body else OK
+
+    def days() -> None:
+        for _ in range(8):  # somebody else keeps the endpoint alive
+            office.tell("dsc_b", summary=str(office.clock.at))
+            office.days(1)
+
+    office.wire = Picky()
+    office.tell("dsc_a", summary="poison")
+    days()
+    given_up = office.deliveries()[0]
+    assert given_up.state == "failed"
+    with transaction(office.engine) as session:
+        deliver.redeliver(session, given_up.id, now=office.clock.at)
+    days()
+    assert office.deliveries()[0].state == "failed"
+    assert len(office.attempts(given_up.id)) == 2 * (len(DELAYS) + 1)
+
+
+def test_a_test_of_one_endpoint_is_nothing_that_another_missed(office: Office) -> None:
+    tried, _ = office.endpoint()
+    other, _ = office.endpoint("https://other.example/")
+    with transaction(office.engine) as session:
+        deliver.send_test(session, tried, now=office.clock.at)
+    with transaction(office.engine) as session:
+        assert [deliver.redeliver_since(session, it, NOW, now=office.clock.at) for it in (tried, other)] == [0, 0]
+
+
 # Order
 
 
@@ -486,6 +519,27 @@ def test_a_test_is_one_attempt_whatever_the_endpoint_chose_and_changes_nothing(o
     assert office.jobs() == []
 
 
+def test_a_test_waits_for_no_other(office: Office) -> None:
+    endpoint_id, _ = office.endpoint(ordered=True)
+    with transaction(office.engine) as session:
+        _, second = (deliver.send_test(session, endpoint_id, now=office.clock.at) for _ in range(2))
+    assert office.attempt(second.id, second.turn).taken, "the process of the first may have died"
+
+
+def test_what_was_taken_is_delivered_though_it_was_given_up_meanwhile(office: Office) -> None:
+    endpoint_id, _ = office.endpoint()
+
+    class Disabling(Wire):
+        def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+            office.change(endpoint_id, enabled=False)
+            return OK
+
+    office.wire = Disabling()
+    office.tell()
+    office.work()
+    assert office.states() == ["delivered"]
+
+
 def test_who_is_deleted_is_sent_nothing_and_forgets_its_secret(office: Office) -> None:
     endpoint_id, _ = office.endpoint()
     office.tell()
@@ -507,6 +561,7 @@ def test_disabling_gives_up_and_enabling_begins_anew(office: Office) -> None:
     office.work()
     office.change(endpoint_id, enabled=False)
     assert office.see_endpoint(endpoint_id).reason == "Ada (1) disabled it."
+    assert office.states() == ["failed"], "at once, not when its next attempt would have been"
     assert office.days(2) == 1  # its job finds nothing to do
     assert len(office.wire.sent) == 1
     office.change(endpoint_id, enabled=True)
