@@ -113,8 +113,8 @@ def moved_away(project_id: str, customer_id: str, number: str) -> Outcome:
     """What becomes of the close of a period that was invoiced to a customer before its project became another's."""
     return Outcome(
         State.CLOSED,
-        f"It is reconciled. It was invoiced to the customer {customer_id}, by {number}, to whom the project {project_id} belongs "
-        "no longer: no other invoice and no note is drafted by itself.",
+        f"It is reconciled. It was invoiced to the customer {customer_id}, by {number}, to whom the project {project_id} "
+        "belongs no longer: no other invoice and no note is drafted by itself.",
     )
 
 
