@@ -1,6 +1,6 @@
 """Closes: one row for each project's period, however often it is attempted."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from app.errors import NotFound
 from app.store.close_tables import Close
 from app.store.jobs import UNFINISHED
 from app.store.paging import Page, page
-from app.store.tables import Job, ObservationRow, ProjectRow, Report, add_missing
+from app.store.tables import Job, ObservationRow, ProjectRow, Report, insert_into
 from billing.closing import Outcome, State
 from billing.facts import Kind
 from billing.period import BillingPeriod
@@ -40,24 +40,30 @@ def add(session: Session, project_id: str, period: BillingPeriod, now: datetime,
     """
     if session.get(ProjectRow, project_id) is None:
         raise NotFound(f"There is no project {project_id}.")
-    row = Close(
-        id=id_of(project_id, period),
-        project_id=project_id,
-        first_day=period.first_day,
-        last_day=period.last_day,
-        is_cycle=is_cycle,
-        reason="It has not been attempted yet.",
-        next_attempt_at=now,
-        seen_until=now,
-        created_at=now,
-        changed_at=now,
-    )
-    if add_missing(session, row):
-        return get(session, row.id)
-    held = lock(session, row.id)
-    held.is_cycle = held.is_cycle or is_cycle
-    session.flush()
-    return held
+    add_all(session, [(project_id, period)], now, is_cycle=is_cycle)
+    return lock(session, id_of(project_id, period))
+
+
+def add_all(session: Session, periods: Iterable[tuple[str, BillingPeriod]], now: datetime, *, is_cycle: bool) -> None:
+    """The closes of periods of known projects, by `add`'s rules. In one statement: at a month's turn every project has one."""
+    rows = [
+        Close(
+            id=id_of(project_id, period),
+            project_id=project_id,
+            first_day=period.first_day,
+            last_day=period.last_day,
+            is_cycle=is_cycle,
+            reason="It has not been attempted yet.",
+            next_attempt_at=now,
+            seen_until=now,
+            created_at=now,
+            changed_at=now,
+        ).model_dump()
+        for project_id, period in periods
+    ]
+    added = insert_into(session, Close).values(rows)
+    either = {"is_cycle": or_(col(Close.is_cycle), added.excluded.is_cycle)}
+    session.connection().execute(added.on_conflict_do_update(index_elements=["id"], set_=either))
 
 
 def get(session: Session, close_id: str) -> Close:

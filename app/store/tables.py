@@ -240,7 +240,11 @@ def add_missing(session: Session, row: SQLModel) -> bool:
 
     One statement, so that two transactions adding the same row at once both succeed and one row remains.
     """
-    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
     values = {name: value for name, value in row.model_dump().items() if value is not None}  # a number counts on by itself
-    statement = insert(type(row)).values(**values).on_conflict_do_nothing().returning(literal(1))
+    statement = insert_into(session, type(row)).values(**values).on_conflict_do_nothing().returning(literal(1))
     return session.connection().execute(statement).first() is not None
+
+
+def insert_into(session: Session, table: type[SQLModel]) -> Any:
+    """An insert of the database's own kind, which can say what is to happen where the row is there already."""
+    return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name](table)
