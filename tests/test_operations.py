@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import promql_parser
 import pytest
 import yaml
 from fastapi.testclient import TestClient
+from sqlalchemy.engine import Engine
 
 from app.cli.run import GRACE
+from app.db import transaction
 from app.jobs.work import KINDS
 from app.jobs.worker import DRAIN
 from app.main import create_app
 from app.settings import Settings
+from app.store.invoices import take_number
+from app.store.money_tables import LegalEntityRow
 from billing.discrepancy import Severity
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +136,23 @@ def test_the_dashboard_can_be_laid_out() -> None:
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]]
     assert len(set(places)) == len(places)
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in DASHBOARD["panels"])
+
+
+def test_after_a_restore_numbers_can_be_set_past_those_that_were_given(engine: Engine) -> None:
+    found = re.search(r"<!-- both: numbers -->\n\n```sql\n(.*?)```", GUIDE, re.DOTALL)
+    assert found
+    given = {"name": "Acme", "details": {}, "version": 1, "created_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    with transaction(engine) as session:
+        session.add_all([LegalEntityRow(id=f"ent_{prefix}", prefix=prefix, **given) for prefix in ("ACME", "OTHER")])
+        session.flush()
+        for prefix in ("ACME", "OTHER"):
+            assert take_number(session, f"ent_{prefix}", prefix, 2026) == f"{prefix}-2026-00001"
+    with engine.begin() as connection:
+        for _ in range(2):
+            connection.exec_driver_sql(found[1])
+    with transaction(engine) as session:
+        assert take_number(session, "ent_ACME", "ACME", 2026) == "ACME-2026-00118"
+        assert take_number(session, "ent_OTHER", "OTHER", 2026) == "OTHER-2026-00002"
 
 
 def services(*names: str) -> dict[str, Any]:
