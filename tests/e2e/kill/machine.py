@@ -7,6 +7,7 @@ the command itself, in a process of its own.
 import json
 import os
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -17,41 +18,45 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from threading import Event
 
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import configure_mappers
 from sqlmodel import func, select
 
-from app.auth import Vault
 from app.clock import MovableClock
 from app.db import create_engine, transaction
-from app.insights.client import OpenTokCredentials
-from app.jobs.work import Schedule, enqueue_reconciliation
 from app.sandbox import server
 from app.sandbox.dataset import Dataset
 from app.sandbox.upstream import Answer, Upstream
-from app.store import projects
-from app.store.projects import Project
-from app.store.tables import Job, JobStep, ObservationRow, Report
-from billing.period import parse_period
+from app.store.jobs import UNFINISHED
+from app.store.tables import Job
+from tests.e2e.conftest import ADMIN
+from tests.e2e.kill.commits import COMMITS, note_commits
 
 WORKED = json.loads((Path(__file__).parents[2] / "scenarios" / "worked-period.json").read_text())
 NOW = datetime(2026, 11, 6, 20, tzinfo=UTC)
-PERIOD = parse_period("2026-10-31..2026-11-01")
-WHOLE = 8
-"""Observations of the worked period: two days of daily usage, three windows, each with a detail."""
+TICKS = Path("ticks")
 SECRET_KEY = "2b7e151628aed2a6abf7158809cf4f3c"
 
 processes = get_context("forkserver")
-processes.set_forkserver_preload(["app.cli", "dbos", "tests.e2e.kill.machine"])
+# pyarrow imports pandas wherever it is installed.
+processes.set_forkserver_preload(["app.cli", "app.jobs.engine", "dbos._sys_db_sqlite", "pandas", "tests.e2e.kill.machine"])
+configure_mappers()
 
 
 class Slow(Upstream):
-    """An upstream without limits that answers after a random delay of up to so many seconds."""
+    """An upstream without limits that answers after a random delay, and only while it is `answering`."""
 
-    delay = 0.05
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__(dataset, MovableClock(NOW))
+        self.answering = Event()
+        self.answering.set()
 
     def handle(self, *arguments: object, **named: object) -> Answer:
-        time.sleep(random.uniform(0, self.delay))
+        time.sleep(random.uniform(0, 0.03))
+        self.answering.wait()
         return super().handle(*arguments, **named)
 
     def _limited(self, scope: str, now: datetime) -> None:
@@ -59,13 +64,15 @@ class Slow(Upstream):
 
 
 def command(folder: Path, environment: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-    """In the process: run `reckoner`. Our own limit on requests would take minutes here, and the schedules would collect more
-    than the test asks for: both are tested elsewhere."""
+    """In the process: run `reckoner`. Our own limit on requests would take minutes here, the schedules would do more than the
+    test asks for, and a job that is lost with its process too often would be given up: all of that is tested elsewhere."""
     from app.cli import main
-    from app.jobs.work import SCHEDULES
+    from app.jobs import worker
+    from app.jobs.work import SCHEDULES, Schedule
     from app.store.limiter import DatabaseLimiter
 
     DatabaseLimiter.__init__.__kwdefaults__["limit"] = 1_000_000
+    worker.MAX_LOSSES = 1_000_000
     os.chdir(folder)
     os.environ.update(environment)
     log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -73,17 +80,15 @@ def command(folder: Path, environment: Mapping[str, str], arguments: tuple[str, 
     os.dup2(log, 2)
     sys.argv = ["reckoner", *arguments]
     SCHEDULES.clear()
-    if ticks := environment.get("TICKS"):
-        SCHEDULES["tick"] = _tick_every_second(ticks)
+    if "TICKS" in environment:
+        SCHEDULES["tick"] = Schedule("* * * * * *", note_tick)
+    note_commits(dying="DYING" in environment)
     main()
 
 
-def _tick_every_second(path: str) -> Schedule:
-    def tick(_: object) -> None:
-        with Path(path).open("a") as file:
-            file.write(f"{os.getpid()}\n")
-
-    return Schedule("* * * * * *", tick)
+def note_tick(_: object) -> None:
+    with TICKS.open("a") as file:
+        file.write("tick\n")
 
 
 @dataclass
@@ -96,79 +101,65 @@ class Machine:
     environment: dict[str, str]
     started: list[ForkServerProcess] = field(default_factory=list)
 
-    def start(self, *arguments: str) -> ForkServerProcess:
-        process = processes.Process(target=command, args=(self.folder, self.environment, arguments))
+    def start(self, *arguments: str, **settings: str) -> tuple[ForkServerProcess, str]:
+        """A process that runs a command, and the address where it listens if it serves: it answers there a little later."""
+        before = len(self.log)
+        # A process whose clock stood at NOW again would have no token that is valid upstream.
+        environment = self.environment | {"RECKONER_NOW": self.upstream.clock.now().isoformat()} | settings
+        process = processes.Process(target=command, args=(self.folder, environment, arguments))
         process.start()
         self.started.append(process)
-        return process
+        if arguments[0] != "serve":
+            return process, ""
+        self.until(lambda: not process.is_alive() or "listens on" in self.log[before:])
+        found = re.search(r"http://[\d.]+:\d+", self.log[before:])
+        return process, found[0] if found else ""
 
-    def project(self, project_id: str) -> Job:
-        """Add a project with the worked period's usage, and let it be collected and reconciled."""
-        vault = Vault(SECRET_KEY)
-        with transaction(self.engine) as session:
-            projects.create(session, vault, Project(project_id, "Acme", OpenTokCredentials(project_id, _secret()), NOW))
-            return enqueue_reconciliation(session, project_id, PERIOD, NOW, collect_first=True)
+    def end(self, process: ForkServerProcess) -> int:
+        """End it as an operator does; its exit code."""
+        process.terminate()
+        process.join(60)
+        assert process.exitcode in (0, -SIGTERM, -SIGKILL), self.log[-1000:]
+        return int(process.exitcode)
 
-    def done(self) -> tuple[int, ...]:
-        """What can be seen of the work: it grows with every step of a job."""
-        counted = (
-            func.count(ObservationRow.id),
-            func.count(Report.id),
-            func.count(JobStep.name),
-            func.sum(Job.attempts),
-            func.sum(Job.done),
-        )
-        with transaction(self.engine, read_only=True) as session:
-            sums = tuple(session.exec(select(it)).one() or 0 for it in counted)
-            ended = session.exec(select(func.count()).select_from(Job).where(Job.state == "succeeded")).one()
-        return (*sums, ended)
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text() if (self.folder / "log").exists() else ""
+
+    def commits(self) -> int:
+        """How often something was written: it grows with every step of a job."""
+        return (self.folder / COMMITS).stat().st_size if (self.folder / COMMITS).exists() else 0
 
     def states(self) -> Counter[str]:
         with transaction(self.engine, read_only=True) as session:
-            return Counter(session.exec(select(Job.state)))
+            return Counter(dict(session.exec(select(Job.state, func.count()).group_by(Job.state)).all()))
+
+    def unfinished(self) -> int:
+        """How many jobs are left to do."""
+        states = self.states()
+        return sum(states[it] for it in UNFINISHED)
 
     def failures(self) -> list[str]:
         """The ends of the traces of whatever failed."""
-        lines = [json.loads(it) for it in (self.folder / "log").read_text().splitlines() if it.startswith("{")]
+        lines = [json.loads(it) for it in self.log.splitlines() if it.startswith("{")]
         return [it["exception"][-600:] for it in lines if "exception" in it]
 
-    def until(self, come: Callable[[], object], seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
+    def until(self, come: Callable[[], object], seconds: float = 120) -> None:
+        """Wait for it. Time in which this process did not run either does not count: then the machine is at a loss, not
+        what is waited for."""
+        last = time.monotonic()
         while not come():
-            assert time.monotonic() < end, f"{self.states()} {self.failures()}"
-            time.sleep(0.005)
-
-    def moves(self) -> None:
-        """Wait until something was done since now, or all is done."""
-        before = self.done()
-        self.until(lambda: self.done() != before or set(self.states()) <= {"succeeded"})
-
-    def finish(self, *arguments: str) -> None:
-        """Let one more process do what is left, and end it as an operator does."""
-        process = self.start(*arguments)
-        self.until(lambda: set(self.states()) <= {"succeeded", "failed"})
-        process.terminate()
-        process.join(30)
-        assert process.exitcode in (0, -15)
-
-    def report_of(self, project_id: str) -> tuple[list[tuple[int, str]], set[int], int]:
-        """Versions and verdicts of a project's reports, how often each day was stored, and how many days."""
-        with transaction(self.engine, read_only=True) as session:
-            reports = session.exec(select(Report.version, Report.verdict).where(Report.project_id == project_id)).all()
-            days = session.exec(
-                select(ObservationRow.kind, ObservationRow.day).where(ObservationRow.project_id == project_id)
-            ).all()
-        counted = Counter((kind, day) for kind, day in days)
-        return [tuple(it) for it in reports], set(counted.values()), len(counted)
-
-
-def _secret() -> str:
-    return str(WORKED["projects"][0]["secret"])
+            now = time.monotonic()
+            seconds -= min(now - last, 0.1)
+            last = now
+            assert seconds > 0, f"{self.states()} {self.failures()}"
+            time.sleep(0.02)
 
 
 @contextmanager
 def machine(folder: Path, url: str, project_ids: list[str]) -> Iterator[Machine]:
-    """A machine with a database that is migrated; whatever still runs in the end is killed."""
+    """A machine with a database that is migrated, whose upstream knows these projects, each with the worked period; whatever
+    still runs in the end is killed."""
     dataset = {
         "account": WORKED["account"],
         "projects": [WORKED["projects"][0] | {"id": project_id} for project_id in project_ids],
@@ -179,20 +170,21 @@ def machine(folder: Path, url: str, project_ids: list[str]) -> Iterator[Machine]
         ],
         "faults": [],
     }
-    upstream = Slow(Dataset.load(dataset), MovableClock(NOW))
+    upstream = Slow(Dataset.load(dataset))
     with server.running(upstream) as address:
         environment = {
             "RECKONER_DATABASE_URL": url,
             "RECKONER_INSIGHTS_URL": f"{address}/graphql",
             "RECKONER_SECRET_KEY": SECRET_KEY,
+            "RECKONER_BOOTSTRAP_KEY": ADMIN,
             "RECKONER_LOG_FORMAT": "json",
-            "RECKONER_NOW": NOW.isoformat(),
             "RECKONER_PORT": "0",
         }
         made = Machine(folder, create_engine(url), upstream, environment)
         try:
             yield made
         finally:
+            upstream.answering.set()
             for process in made.started:
                 process.kill()
                 process.join()

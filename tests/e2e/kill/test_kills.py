@@ -1,4 +1,4 @@
-"""`kill -9` at every step and at random moments: afterwards every day is there once, and every period has one report.
+"""`kill -9` at every step and at random moments: afterwards nothing is missing, and nothing is there twice.
 
 RECKONER_TEST_KILLS is how many random kills each database takes.
 """
@@ -7,53 +7,79 @@ import os
 import random
 import sys
 import time
+from collections import Counter
+from itertools import count
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from signal import SIGKILL
 
-from app.db import transaction
-from app.store import jobs
-from tests.e2e.kill.machine import WHOLE, Machine, machine
+from tests.e2e.kill.commits import PLACES
+from tests.e2e.kill.world import World, assert_whole, finish, world
 
 KILLS = int(os.environ.get("RECKONER_TEST_KILLS", "50"))
-STEPS = 10
-"""What can be seen of one job: that it begins, its daily usage, three windows, how far it is, its report, and its end."""
-
-
-def assert_whole(made: Machine, project_ids: list[str]) -> None:
-    assert made.states() == {"succeeded": len(project_ids)}, made.failures()
-    for project_id in project_ids:
-        assert made.report_of(project_id) == ([(1, "balanced")], {1}, WHOLE), project_id
+STEPS = {
+    ("_insist", "collection"): 4,
+    ("step", ""): 4,
+    ("progress", "collection"): 2,
+    ("_insist", "close"): 4,
+    ("close", "close"): 2,
+    ("reconcile", "close"): 2,
+    ("_settle", "close"): 2,
+    ("_put_down", "close"): 2,
+    ("_insist", "delivery"): 4,
+    ("attempt", "delivery"): 4,
+    ("approve_invoice", ""): 2,
+    ("finalize_invoice", ""): 2,
+}
+"""Kills that there are at least in a function that commits, for a kind of job: before and after, where it begins and ends."""
 
 
 def test_a_kill_at_every_step(tmp_path: Path, database_url: str) -> None:
-    ids = [f"{100 + number}" for number in range(STEPS)]
-    with machine(tmp_path, database_url, ids) as made:
-        for steps, project_id in enumerate(ids):
-            job = made.project(project_id)
-            process = made.start("worker")
-            for _ in range(steps):
-                made.moves()
-            process.kill()
-            process.join()
-            made.finish("worker")
-            with transaction(made.engine, read_only=True) as session:
-                assert jobs.get(session, job.id).attempts <= 2
-        assert_whole(made, ids)
+    with world(tmp_path, database_url, 2) as it:
+        it.add()
+        it.add()
+        killed = die_on_the_way(it, "worker") + die_on_the_way(it, "serve")
+        places = (tmp_path / PLACES).read_text().splitlines()
+        sys.stdout.write("\n".join([f"{killed} kills:", *places]))
+        assert_whole(it)
+        assert killed == len(places)
+        found = Counter((place.split()[2], place.partition(" of a ")[2]) for place in places)
+        assert {step: found[step] for step, least in STEPS.items() if found[step] < least} == {}
+
+
+def die_on_the_way(it: World, what: str) -> int:
+    """Start one process after the other, each of which kills itself at the first step where none has died, until one is
+    through with everything and ends as an operator ends it; how many died."""
+    for kills in count():
+        process, address = it.made.start(what, DYING="1")
+
+        def through(process: ForkServerProcess = process, address: str = address) -> bool:
+            return not process.is_alive() or (it.close() and not (address and it.to_issue()))
+
+        with it.issuing(address):
+            it.made.until(through)
+        if it.made.end(process) != -SIGKILL:
+            return kills
+    raise AssertionError
 
 
 def test_kills_at_random_moments(tmp_path: Path, database_url: str) -> None:
     seed = random.randrange(2**32)
     chance = random.Random(seed)
-    ids = [f"{100 + number}" for number in range(max(4, KILLS // 2))]
-    with machine(tmp_path, database_url, ids) as made:
-        for project_id in ids:
-            made.project(project_id)
-        for _ in range(KILLS):
-            process = made.start(*chance.choice([("worker",), ("worker",), ("serve",)]))
-            for _ in range(chance.choice([0, 3, 6, 8, 10])):
-                made.moves()
-            time.sleep(chance.uniform(0, 0.1))
-            process.kill()
-            process.join()
-        sys.stdout.write(f"seed {seed}: {made.states()} after {KILLS} kills\n")
-        made.finish("worker")
-        assert_whole(made, ids)
+    with world(tmp_path, database_url, KILLS // 5 + 1) as it:
+        made = it.made
+        for kill in range(KILLS):
+            it.tell(kill)
+            if kill % 5 == 0:
+                it.add()
+            it.close()
+            process, address = made.start(chance.choice(("worker", "worker", "worker", "serve")))
+            far = made.commits() + chance.choice((2, 5, 10, 20, 40))
+            with it.issuing(address):
+                made.until(lambda far=far: made.commits() >= far or not made.unfinished())
+                time.sleep(chance.uniform(0, 0.05))
+                process.kill()
+                process.join()
+        sys.stdout.write(f"seed {seed}: {made.states()} after {KILLS} kills, of {len(it.customers)} projects\n")
+        finish(it)
+        assert_whole(it)
