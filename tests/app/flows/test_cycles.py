@@ -122,6 +122,10 @@ def test_a_project_that_does_not_run_unattended_is_not_closed_by_itself(closing:
         session.get_one(ProjectRow, "100").collect_automatically = False
     closing.books.office.clock.move(datetime.fromisoformat("2027-09-20T20:00:00Z"))
     assert {it.project_id for it in closing.due()} == {"200", "300"}
+    with transaction(closing.books.engine) as session:
+        session.get_one(ProjectRow, "100").collect_automatically = True
+    again = [str(it.period.first_day) for it in closing.due() if it.project_id == "100"]
+    assert again == ["2027-08-01"], "none is left out for good"
 
 
 def test_what_a_person_closed_before_it_was_due_is_not_closed_again(closing: Closing) -> None:

@@ -222,6 +222,21 @@ def upstream_says(closing: Closing, change: Callable[[dict[str, Any]], None]) ->
     return closing.work()
 
 
+def test_usage_that_comes_late_is_waited_for(worked_with: Callable[..., Office]) -> None:
+    """Upstream leaves a day out when it ought to be final, and states it four days later."""
+    office = worked_with([{"kind": "project_day_dropped", "project_id": "100", "day": "2026-11-01"}])
+    office.collect(WORKED)
+    closing = Closing(open_books(office))
+    assert closing.close().reason == "It is not complete: the daily usage of 2026-11-01 cannot be relied on yet."
+    closing.pass_time(days=1)
+    assert (len(closing.work()), closing.row().state, closing.row().attempts) == (1, State.WAITING, 2)
+    (due,) = upstream_says(closing, lambda dataset: None)
+    assert (due.kind, closing.row().state, closing.row().attempts) == ("close", State.CLOSED, 3)
+    assert [(it.version, it.verdict) for it in closing.reports()] == [(1, "incomplete"), (2, "balanced")]
+    assert [(it.status, str(it.total)) for it in closing.invoices()] == [("draft", "3.39")]
+    assert closing.told().count("report.restated") == closing.told().count("invoice.drafted") == 1
+
+
 def test_a_meeting_that_changes_is_noticed(closing: Closing) -> None:
     meeting = {"session_id": "1_MX4xMDB-worked-A", "meeting_created_at": "2026-10-31T20:05:00.000Z"}
     fault = {"kind": "meeting_adjusted", "project_id": "100", "tier": TIER, "minutes": 5, **meeting}
