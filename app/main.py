@@ -51,6 +51,31 @@ that was read, every error is `application/problem+json`.
 """
 
 
+V1 = APIRouter(prefix="/v1")
+"""Every resource. Made once, for FastAPI takes a fifth of a second over the routes and their schemas."""
+for _resource in (
+    periods,
+    projects,
+    collections,
+    jobs,
+    reconciliations,
+    reports,
+    discrepancies,
+    rate_cards,
+    entities,
+    customers,
+    ownership,
+    invoices,
+    vendor_invoices,
+    vendor_mappings,
+    closes,
+    audit_log,
+    webhook_endpoints,
+    webhook_deliveries,
+):
+    V1.include_router(_resource.router)
+
+
 def jobs_worker(service: Service) -> Worker:
     """This process as one of those that run the jobs."""
     return Worker(service, KINDS, SCHEDULES, explain=problems.explain)
@@ -88,29 +113,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
     )
     app.state.service = service
     app.state.metrics = metrics.Everything(service)
-    v1 = APIRouter(prefix="/v1")
-    for resource in (
-        periods,
-        projects,
-        collections,
-        jobs,
-        reconciliations,
-        reports,
-        discrepancies,
-        rate_cards,
-        entities,
-        customers,
-        ownership,
-        invoices,
-        vendor_invoices,
-        vendor_mappings,
-        closes,
-        audit_log,
-        webhook_endpoints,
-        webhook_deliveries,
-    ):
-        v1.include_router(resource.router)
-    app.include_router(v1)
+    app.include_router(V1)
     app.include_router(health.router)
     app.include_router(metrics.router)
     if settings.now:
