@@ -334,9 +334,11 @@ def test_discrepancies_past_the_hundredth_are_summed_up_the_gravest_shown() -> N
     report = worked_report()
     one = report["discrepancies"][0] | {"severity": "info", "code": "boundary_straddle", "total": "2.500000"}
     grave = one | {"severity": "high", "summary": "This one is grave."}
-    text = said(pdf.report({**report, "discrepancies": [*[one] * 120, grave]}))
+    other = one | {"severity": "info", "code": "restated", "total": "-0.004000"}
+    text = said(pdf.report({**report, "discrepancies": [*[one] * 120, other, grave]}))
     assert bare("This one is grave.") in text
     assert bare("And 21 more of boundary straddle, 52.50 minutes in all") in text
+    assert bare("And 1 more of restated, 0.00 minutes in all") in text
 
 
 def test_a_report_without_the_cross_check_has_one_level() -> None:
