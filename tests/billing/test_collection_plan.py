@@ -262,3 +262,18 @@ def test_readings_agree_when_they_say_the_same_of_the_meetings_of_the_day():
         replace(first, max_connections=first.max_connections + 1),
     ):
         assert not same_meetings(DAY, first, other)
+
+
+@pytest.mark.parametrize(("downtime", "windows"), [(0, 3), (1, 5), (3, 7), (20, 20)])
+def test_a_night_costs_so_many_requests(downtime: int, windows: int) -> None:
+    """What the operator's guide counts with: a window of meetings is a request at least, all daily usage is one."""
+    readings, day = list[Observation](), DAY
+    for _ in range(100):
+        now = day_start(next_day(day)) + timedelta(minutes=5)
+        known = [it for it in readings if now - day_start(it.day) < timedelta(days=92)]
+        asked = due(now, known)
+        readings += [read(it.kind, it.day, now + timedelta(minutes=1)) for it in asked]
+        day = next_day(day)
+    night = day_start(day) + timedelta(days=1 + downtime, minutes=5)
+    assert [it.kind for it in due(night, readings)].count(MEETINGS) == windows
+    assert len([it for it in readings if it.observed_at > day_start(day) - timedelta(days=6.5)]) == 6 * 6 + 92, "in a week"
