@@ -9,12 +9,12 @@ import pyarrow
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import collect, deliveries, exports, invoices, reconcile
+from benchmarks import collect, deliveries, exports, invoices, reconcile, scale
 
 
 def main() -> None:
     """Run them one after the other; each contender has a process and both cores to itself."""
-    suites = (collect, reconcile, invoices, exports, deliveries)
+    suites = (collect, reconcile, invoices, exports, deliveries, scale)
     rows: list[dict[str, Any]] = [row for suite in suites for row in suite.rows()]
     table = Table("benchmark", "contender", "seconds", "ratio to the floor", "peak MB", "notes")
     for row in rows:

@@ -1,4 +1,5 @@
-"""Delivering webhooks to a receiver on this machine: bare requests, attempts with all that they write, and as jobs."""
+"""Delivering webhooks to a receiver on this machine: bare requests, attempts with all that they write, and jobs, on either
+database."""
 
 import json
 import sys
@@ -7,21 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import Process, Queue
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlmodel import func, select
+from sqlmodel import col, func, select
 
-from app.db import transaction, upgrade
-from app.jobs.worker import prepare
+from app import logs
+from app.db import transaction
 from app.main import jobs_worker
 from app.service import Service
 from app.settings import Settings
 from app.store import webhooks
+from app.store.tables import WorkerRow
 from app.store.webhook_tables import WebhookDelivery
 from app.webhooks.events import DEFINITIONS, EventType, emit
 from app.webhooks.signing import new_secret
+from benchmarks.installation import POSTGRESQL, SQLITE, database
 from benchmarks.measure import contender, timed
 
 EVENTS = 300
@@ -43,15 +44,9 @@ def _receiver() -> Iterator[str]:
     process.kill()
 
 
-@contextmanager
-def _service() -> Iterator[Service]:
-    with TemporaryDirectory() as folder:
-        settings = Settings(database_url=f"sqlite:///{Path(folder) / 'bench.db'}", _env_file=None)  # type: ignore[call-arg]
-        upgrade(settings.database_url)
-        prepare(settings.database_url)
-        service = Service.of(settings)
-        yield service
-        service.engine.dispose()
+def _service(url: str) -> Service:
+    logs.configure("json")
+    return Service.of(Settings(database_url=url, _env_file=None))  # type: ignore[call-arg]
 
 
 def _publish(service: Service, urls: list[str], events: int) -> None:
@@ -60,10 +55,9 @@ def _publish(service: Service, urls: list[str], events: int) -> None:
         for url in urls:
             given = {"url": url, "description": "", "types": None, "projects": None, "ordered": False}
             webhooks.create(session, service.vault, new_secret(), actor="bench", now=now, **given)
-    for number in range(events):
-        kind = EventType.DISCREPANCY_OPENED
-        data = {**DEFINITIONS[kind].example, "discrepancy_id": f"dsc_{number}"}
-        with transaction(service.engine) as session:
+        for number in range(events):
+            kind = EventType.DISCREPANCY_OPENED
+            data = {**DEFINITIONS[kind].example, "discrepancy_id": f"dsc_{number}"}
             emit(session, kind, project_id="100", subject=f"dsc_{number}", data=data, now=now)
 
 
@@ -82,16 +76,32 @@ def _attempts(service: Service, url: str) -> None:
     _only(started)
 
 
-def _jobs(service: Service, url: str, *, endpoints: int) -> None:
+def _jobs(service: Service, url: str, *, endpoints: int, processes: int = 1) -> None:
+    """Of processes that have begun already."""
+    address = service.engine.url.render_as_string(hide_password=False)
+    workers = [Process(target=_deliver, args=(address,), daemon=True) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    while _count(service, col(WorkerRow.id)) < processes:
+        time.sleep(0.1)
     _publish(service, [url] * endpoints, EVENTS // endpoints)
     started = time.perf_counter()
-    with jobs_worker(service):
-        left = 1
-        while left:
-            time.sleep(0.02)
-            with transaction(service.engine, read_only=True) as session:
-                left = session.exec(select(func.count()).where(WebhookDelivery.state == "pending")).one()
-        _only(started)
+    while _count(service, col(WebhookDelivery.id), WebhookDelivery.state == "pending"):
+        time.sleep(0.02)
+    _only(started)
+    for worker in workers:
+        worker.kill()
+        worker.join()
+
+
+def _deliver(address: str) -> None:
+    with jobs_worker(_service(address)):
+        time.sleep(3600)
+
+
+def _count(service: Service, what: Any, *where: Any) -> int:
+    with transaction(service.engine, read_only=True) as session:
+        return session.exec(select(func.count(what)).where(*where)).one()
 
 
 _taken: list[float] = []
@@ -102,11 +112,17 @@ def _only(started: float) -> None:
     _taken.append(time.perf_counter() - started)
 
 
-CONTENDERS: dict[str, Callable[[Service, str], None]] = {
-    "requests alone": _bare,
-    "attempts, SQLite": _attempts,
-    "jobs of 1 endpoint, SQLite": partial(_jobs, endpoints=1),
-    "jobs of 10 endpoints, SQLite": partial(_jobs, endpoints=10),
+CONTENDERS: dict[str, tuple[str, Callable[[Service, str], None]]] = {
+    "requests alone": (SQLITE, _bare),
+    **{f"attempts, {kind}": (kind, _attempts) for kind in (SQLITE, POSTGRESQL)},
+    **{
+        f"jobs, endpoints {endpoints}, processes {processes}, {kind}": (
+            kind,
+            partial(_jobs, endpoints=endpoints, processes=processes),
+        )
+        for kind in (SQLITE, POSTGRESQL)
+        for endpoints, processes in ((1, 1), (10, 1), (10, 2))
+    },
 }
 
 
@@ -129,8 +145,11 @@ def rows() -> list[dict[str, Any]]:
 
 def main(name: str) -> None:
     """Measure one contender and print what it took."""
-    with _service() as service, _receiver() as url:
-        measured = timed(partial(CONTENDERS[name], service, url), repeat=1)
+    kind, work = CONTENDERS[name]
+    with database(kind) as address, _receiver() as url:
+        service = _service(address)
+        measured = timed(partial(work, service, url), repeat=1)
+        service.engine.dispose()
     seconds = _taken[-1] if _taken else measured["seconds"]
     print(json.dumps({"seconds": seconds, "peak_mb": measured["peak_mb"]}))
 
