@@ -4,6 +4,7 @@ import re
 
 from fastapi.testclient import TestClient
 
+from app.flows import deliver
 from app.main import create_app
 from app.settings import Settings
 from app.store.webhooks import MAX_SECRETS, OVERLAP
@@ -33,3 +34,4 @@ def test_every_address_is_one_of_the_service(sqlite_url: str) -> None:
 
 def test_the_figures_in_the_text_are_those_of_the_code() -> None:
     assert (SECONDS, PATIENCE.days, OVERLAP.total_seconds() / 3600, MAX_SECRETS) == (15, 5, 24, 3)
+    assert (deliver.KEPT.days, deliver.AT_ONCE) == (90, 1000)
