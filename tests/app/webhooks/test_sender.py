@@ -6,7 +6,9 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpcore
 import pytest
 
 from app.errors import InvalidRequest
@@ -259,9 +261,21 @@ def test_a_name_that_changes_after_it_was_checked_changes_nothing(
     assert inner.connections == 0
 
 
-def test_an_address_that_is_silent_leaves_time_for_the_next(receivers: Callable[..., Receiver]) -> None:
+@pytest.mark.parametrize("silent", [False, True])
+def test_an_address_that_takes_no_connection_leaves_time_for_the_next(
+    receivers: Callable[..., Receiver], silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = httpcore.SyncBackend.connect_tcp
+
+    def dropping(self: httpcore.SyncBackend, host: str, port: int, timeout: float, *more: Any) -> httpcore.NetworkStream:
+        if host == "127.0.0.3" and silent:  # else nobody listens there
+            time.sleep(timeout)
+            raise httpcore.ConnectTimeout
+        return connect(self, host, port, timeout, *more)
+
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", dropping)
     receiver = receivers(answering(200))
-    look_up, _ = naming(["127.0.0.3", "127.0.0.1"])  # nobody listens on the first
+    look_up, _ = naming(["127.0.0.3", "127.0.0.1"])
     assert sender(look_up=look_up).post(f"http://hooks.example:{receiver.port}/", {}, b"{}").is_success
 
 
