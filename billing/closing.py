@@ -89,19 +89,20 @@ def due(now: datetime, anchor_day: int, since: date) -> list[BillingPeriod]:
     return found
 
 
-def conclude(report: Mapping[str, Any], settled: Sequence[Settled], now: datetime) -> Outcome:
-    """What becomes of the close of a period with this report (its JSON), for whose customers so much was settled."""
-    refused, tomorrow = [it for it in settled if it.refusal], now + RETRY
+def conclude(report: Mapping[str, Any], settled: Sequence[Settled], now: datetime, retry: timedelta = RETRY) -> Outcome:
+    """What becomes of the close of a period with this report (its JSON), for whose customers so much was settled; where another
+    attempt is worth it, after so long."""
+    refused, again_at = [it for it in settled if it.refusal], now + retry
     uninvoiced = [it for it in refused if not it.invoice_ids]
     if report["verdict"] == Verdict.INCOMPLETE and (uninvoiced or not settled):
-        return _incomplete(report, now)
+        return _incomplete(report, now, again_at)
     refusals = " ".join(dict.fromkeys(it.refusal for it in refused))
     if refused and not may_invoice([report["verdict"]]):
         may_change = now < day_start(date.fromisoformat(report["days"][-1]["day"])) + DAILY_RETENTION
         but = "It is reconciled, but not invoiced." if uninvoiced else f"It is reconciled. {_OUTDATED}"
-        return Outcome(State.CLOSED, f"{but} {refusals}", tomorrow if may_change else None)
+        return Outcome(State.CLOSED, f"{but} {refusals}", again_at if may_change else None)
     if refused:
-        return Outcome(State.WAITING, refusals if uninvoiced else f"{_OUTDATED} {refusals}", tomorrow)
+        return Outcome(State.WAITING, refusals if uninvoiced else f"{_OUTDATED} {refusals}", again_at)
     if not settled:
         return Outcome(State.CLOSED, "It is reconciled. The project belongs to no customer, so nothing is invoiced.")
     if any(it.given_up for it in settled):
@@ -124,7 +125,7 @@ def has_aged(report: Mapping[str, Any], now: datetime) -> bool:
     return any(day_start(day) < now - DAILY_RETENTION for day in missing)
 
 
-def _incomplete(report: Mapping[str, Any], now: datetime) -> Outcome:
+def _incomplete(report: Mapping[str, Any], now: datetime, again_at: datetime) -> Outcome:
     lacking: dict[tuple[bool, Kind], list[date]] = {}
     for kind, day in sorted(_lacking(report)):
         lacking.setdefault((day_start(day) + _RETENTION[kind] <= now, kind), []).append(day)
@@ -132,7 +133,7 @@ def _incomplete(report: Mapping[str, Any], now: datetime) -> Outcome:
     lost = " and ".join(phrase for (gone, _), phrase in phrases.items() if gone)
     wanting = " and ".join(phrase for (gone, _), phrase in phrases.items() if not gone)
     if not lost:
-        return Outcome(State.WAITING, f"It is not complete: {wanting or 'something'} cannot be relied on yet.", now + RETRY)
+        return Outcome(State.WAITING, f"It is not complete: {wanting or 'something'} cannot be relied on yet.", again_at)
     more = f" Upstream may still say {wanting}." if wanting else ""
     return Outcome(
         State.FAILED,

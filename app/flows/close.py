@@ -20,7 +20,8 @@ from app.errors import Interrupted, ReckonerError
 from app.flows.invoice import draft_invoice
 from app.flows.reconcile import reconcile
 from app.flows.restate import follow, has_changed
-from app.store import closes, invoices, jobs, ownership, reports
+from app.flows.schedule import key_of
+from app.store import closes, invoices, jobs, ownership, plans, reports
 from app.store.close_tables import Close
 from app.store.closes import Cycles
 from app.store.money_tables import Invoice
@@ -38,7 +39,7 @@ UNATTENDED = "reckoner"
 CLOSE, RESTATE = "close", "restate"
 """The kinds of the jobs: a period is closed, or closed again because something of it has changed."""
 LOOK = timedelta(hours=1)
-"""How often a period that is closed is looked at for what has changed."""
+"""How often a period that is closed is looked at for what has changed, and one that waits for a collection under way."""
 MARGIN = timedelta(minutes=10)
 """An answer of upstream may be stored so long after it was given."""
 CHUNK = 50
@@ -148,6 +149,8 @@ def _attempt(
     if now < final_at(period):
         ready = ready_at(period)
         return _Done(Outcome(State.WAITING, f"It is closed from {instant(ready)} on, when its data is final.", ready))
+    with transaction(engine, read_only=True) as session:
+        behind = plans.is_behind(session, project_id, key_of(project_id), now)
     report = _report(engine, find_project(project_id), period, clock)
     with transaction(engine, read_only=True) as session:
         customers = ownership.customers_of(session, project_id)
@@ -155,7 +158,7 @@ def _attempt(
     if moved:
         return _Done(moved_away(project_id, moved.customer_id, str(moved.number)), report.id)
     settled = [_settle(engine, customer_id, period, actor, now) for customer_id in customers]
-    outcome = conclude(msgspec.json.decode(report.body), settled, now)
+    outcome = conclude(msgspec.json.decode(report.body), settled, now, LOOK if behind else RETRY)
     return _Done(outcome, report.id, [invoice_id for it in settled for invoice_id in it.invoice_ids])
 
 

@@ -76,13 +76,18 @@ def wanted(arguments: Mapping[str, Any]) -> Wanted:
     return Wanted(daily, windows)
 
 
+def key_of(project_id: str) -> str:
+    """What the planned collections of a project are for: one at a time."""
+    return f"{JOB} of {project_id} by plan"
+
+
 def look(session: Session, project_id: str, now: datetime) -> Job | None:
     """Queue what is due of one project, tell of its gaps, and say when to look again. At most one job of it is under way."""
     if not (found := plans.look(session, project_id, now)):
         return None
     project, plan = found
-    key = f"{JOB} of {project_id} by plan"
-    under_way, back_at = plans.is_unfinished(session, key), maintenance_until(now)
+    key, back_at = key_of(project_id), maintenance_until(now)
+    under_way = plans.is_unfinished(session, key)
     known, told = _held(session, project, plan, now), plans.told(session, project_id)
 
     todo = due(now, known, cross_check=project.cross_check, closed=back_at is not None, agree=_agree(session))
@@ -95,8 +100,8 @@ def look(session: Session, project_id: str, now: datetime) -> Job | None:
     for it in ready:
         asked[_name(it)] = [asked.get(_name(it), (0,))[0] + 1, now.isoformat()]
     for gap in wanting:
-        # What is only now asked for the first time, after downtime, will be here in a minute.
-        if told.pop((gap.kind, gap.day), None) != gap.risk and (gap.risk is Risk.LOST or (gap.kind, gap.day) not in first):
+        # What is only now asked for the first time, after downtime, will be here in a minute. (Nothing lost is asked for.)
+        if told.pop((gap.kind, gap.day), None) != gap.risk and (gap.kind, gap.day) not in first:
             _tell(session, project_id, gap, now)
     for (kind, day), risk in told.items():
         if risk is Risk.AT_RISK:

@@ -53,6 +53,13 @@ def is_unfinished(session: Session, key: str) -> bool:
     return session.exec(select(Job.id).where(Job.key == key, col(Job.state).in_(UNFINISHED))).first() is not None
 
 
+def is_behind(session: Session, project_id: str, key: str, now: datetime) -> bool:
+    """Whether a project is to be looked at, or is being collected by a job for that `key`: more of it will be known soon."""
+    waiting = select(CollectionPlan.project_id).join(ProjectRow).where(col(ProjectRow.collect_automatically))
+    waiting = waiting.where(CollectionPlan.project_id == project_id, col(CollectionPlan.look_at) <= now)
+    return session.exec(waiting).first() is not None or is_unfinished(session, key)
+
+
 def told(session: Session, project_id: str) -> dict[tuple[Kind, date], Risk]:
     """The gaps of a project that were told, and as what."""
     rows = session.exec(select(CollectionGap).where(CollectionGap.project_id == project_id))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from sqlmodel import Session
 from app.db import transaction
 from app.errors import NotFound, Unavailable
 from app.flows import invoice as flow
+from app.flows import schedule
 from app.flows.invoice import whole
 from app.flows.verify import verify_all
-from app.store import closes, customers
+from app.store import closes, customers, jobs
+from app.store.tables import Job, ProjectRow
 from billing.closing import State, ready_at
 from billing.model import Tolerance
 from billing.period import BillingPeriod, parse_period
@@ -107,6 +110,25 @@ def test_a_missing_day_that_arrives_later(worked: Office) -> None:
     assert (close.state, close.attempts, len(close.invoice_ids)) == (State.CLOSED, 2, 1)
     assert [it.verdict for it in closing.reports()] == ["incomplete", "balanced"]
     assert closing.due() == []
+
+
+def test_what_is_being_collected_is_waited_for_no_longer_than_an_hour(worked: Office) -> None:
+    """After downtime, and where there are many projects, a cycle is due before the collection of its last days is done."""
+    closing, engine = Closing(open_books(worked)), worked.engine
+    queued = schedule.tick(engine, closing.books.now)
+    assert len(queued) == 1
+    close = closing.close()
+    assert (close.state, close.reason[:22]) == (State.WAITING, "It is not complete: th")
+    assert timedelta(0) < close.next_attempt_at - closing.books.now <= timedelta(hours=1)
+    with transaction(engine) as session:
+        session.get_one(Job, queued[0].id).state = jobs.State.FAILED
+    again = closing.close().next_attempt_at
+    assert again - closing.books.now > timedelta(hours=23), "it is no longer under way"
+    closing.pass_time(minutes=20)
+    assert closing.close().next_attempt_at - closing.books.now <= timedelta(hours=1), "it is to be asked for again"
+    with transaction(engine) as session:
+        session.get_one(ProjectRow, "100").collect_automatically = False
+    assert closing.close().next_attempt_at - closing.books.now > timedelta(hours=23), "nobody collects it"
 
 
 def test_what_upstream_has_forgotten_can_never_be_complete(worked: Office) -> None:

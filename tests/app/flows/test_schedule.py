@@ -92,6 +92,14 @@ def test_a_tick_that_comes_twice_adds_nothing(engine: Engine) -> None:
         assert tick(engine, NIGHT + minutes * MINUTE) == [], "it is queued"
 
 
+def test_what_fails_late_comes_again_soon(engine: Engine) -> None:
+    add(engine)
+    (job,) = tick(engine, NIGHT)
+    assert tick(engine, NIGHT + 15 * MINUTE) == [], "it is under way"
+    end(engine, job, NIGHT + 16 * MINUTE, failed=True)
+    assert len(tick(engine, NIGHT + 20 * MINUTE)) == 1
+
+
 def test_what_was_read_is_due_no_more_until_the_next_night(engine: Engine) -> None:
     add(engine)
     (job,) = tick(engine, NIGHT)
