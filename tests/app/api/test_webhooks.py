@@ -169,6 +169,8 @@ def test_a_change_is_for_the_version_that_was_read(client: TestClient) -> None:
     disabled = client.patch(path, json={"version": 2, "enabled": False}).json()
     assert (disabled["enabled"], "disabled it" in disabled["reason"]) == (False, True)
     assert client.patch(path, json={"version": 3, "enabled": True}).json()["reason"] == ""
+    log = client.get(f"/v1/audit-log?subject={disabled['id']}").json()["items"]
+    assert [it["action"].partition(".")[2] for it in log] == ["changed", "changed", "changed", "created"]
 
 
 def test_a_deleted_endpoint_is_gone_and_its_deliveries_can_be_read(client: TestClient) -> None:
@@ -212,6 +214,9 @@ def test_after_a_rotation_the_receiver_may_verify_by_either_secret(client: TestC
     do(client, added, "test")
     for secret in (added["secret"], rotated["secret"]):
         Webhook(secret).verify(receiver.calls[0].body, receiver.calls[0].headers)
+    log = client.get(f"/v1/audit-log?subject={added['id']}").json()["items"]
+    assert [it["action"] for it in log] == ["webhook_endpoint.secret_rotated", "webhook_endpoint.created"]
+    assert not any(secret.removeprefix("whsec_") in str(log) for secret in (added["secret"], rotated["secret"]))
 
 
 def test_deliveries_are_listed_and_delivered_again(client: TestClient) -> None:
