@@ -2,7 +2,7 @@
 
 import re
 import time
-from asyncio import timeout
+from asyncio import CancelledError, timeout
 from uuid import uuid4
 
 import structlog
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
 from app.counters import HTTP_SECONDS
+from app.errors import Unavailable
 
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes of a request's body; the largest honest one is a vendor's invoice of 50,000 rows."""
@@ -56,9 +57,11 @@ class Edge:
                 if body is None:
                     return
                 await self.app(scope, _replay(body, receive), send_with_id)
-            except Exception as error:
+            except (Exception, CancelledError) as error:
                 if status:
                     raise
+                if isinstance(error, CancelledError):  # nobody does so but a process that ends and has waited long enough
+                    error = Unavailable("The service is about to end; ask again.")
                 await problems.answer(error, request_id)(scope, receive, send_with_id)
             seconds = time.perf_counter() - started
             HTTP_SECONDS.labels(_method(scope), _operation(scope), status).observe(seconds)

@@ -1,6 +1,7 @@
 """Every error has one shape, on every route."""
 
 import logging
+from asyncio import CancelledError
 
 import pytest
 from fastapi.testclient import TestClient
@@ -236,3 +237,15 @@ def test_a_database_out_of_reach_is_503(client: TestClient, monkeypatch) -> None
     monkeypatch.setattr("app.api.health.is_current", broken)
     is_problem(client.get("/readyz"), 503)
     assert client.get("/healthz").status_code == 200
+
+
+def test_who_is_still_waiting_when_the_process_ends_is_told_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cancelled(*_: object) -> None:
+        raise CancelledError
+
+    monkeypatch.setattr("app.api.jobs._ended", cancelled)
+    project = {"project_id": "100", "name": "Acme", "credentials": {"kind": "opentok", "secret": "project-secret"}}
+    assert client.post("/v1/projects", json=project).status_code == 201
+    body = {"project_id": "100", "period": {"first_day": "2026-10-31", "last_day": "2026-11-01"}}
+    refused = client.post("/v1/reconciliations", json=body, headers={"Prefer": "wait=60"})
+    assert "about to end" in is_problem(refused, 503)["detail"]
