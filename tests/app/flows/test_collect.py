@@ -16,6 +16,7 @@ from sqlmodel import select
 from app.db import transaction
 from app.flows.collect import WORKERS, CollectionFailed, CollectionResult, Wanted, collect, needed_by, plan
 from app.insights.calendar import maintenance_until
+from app.insights.client import DetailAnswer, InsightsClient
 from app.insights.errors import InsightsError, InvalidCredentials, InvalidQuery, NeedsAdvancedInsights
 from app.store import observations
 from app.store.payloads import decode_daily, decode_details
@@ -302,3 +303,19 @@ def test_no_window_is_begun_once_maintenance_has(worked: Office) -> None:
     with pytest.raises(CollectionFailed, match="in maintenance"):
         worked.collect("2026-10-25..2026-11-05", progress=lambda *_: worked.at("2026-11-07T05:00:10Z"))
     assert worked.upstream.calls["sessionSummaries"] <= 2 * WORKERS < 13
+
+
+def test_a_detail_that_upstream_does_not_have_is_said(worked: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was connected is then known in part; the meetings themselves are all there."""
+    ask = InsightsClient.details
+
+    def lacking(client: InsightsClient, *arguments: Any) -> DetailAnswer:
+        return replace(ask(client, *arguments), missing=1)
+
+    monkeypatch.setattr(InsightsClient, "details", lacking)
+    found = {(it.kind, it.complete, it.reason) for it in worked.collect(WORKED).observations if it.day == LAST}
+    assert found == {
+        (Kind.DAILY_USAGE, True, ""),
+        (Kind.MEETINGS, True, ""),
+        (Kind.SESSION_DETAIL, False, "1 of 1 meetings were not in the answer"),
+    }
