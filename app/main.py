@@ -85,6 +85,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
     """The service, ready to be served; it opens the database when it starts, and with `worker` runs the jobs too."""
     logs.configure(settings.log_format)
     service = Service.of(settings)
+    provider = tracing.configure(service.engine)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -100,6 +101,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
             if running:
                 await run_in_threadpool(running.stop)
             service.engine.dispose()
+            await run_in_threadpool(tracing.flush, provider)  # nothing comes after: uvicorn ends by the signal that it got
 
     app = FastAPIOffline(
         title="Reckoner",
@@ -108,7 +110,7 @@ def create_app(settings: Settings, *, worker: bool = True) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        telemetry=tracing.of_requests(tracing.configure(service.engine)),
+        telemetry=tracing.of_requests(provider),
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = service

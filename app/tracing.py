@@ -68,6 +68,12 @@ def of_requests(provider: TracerProvider | None) -> TelemetryConfig:
     }
 
 
+def flush(provider: TracerProvider | None) -> None:
+    """Send what is still held back, within some 10 seconds. Raises nothing."""
+    if force := getattr(provider, "force_flush", None):
+        force()
+
+
 def span(name: str, **attributes: str | int) -> AbstractContextManager[object]:
     """A span around what a process does by itself."""
     return _tracer.start_as_current_span(name, attributes=attributes) if _tracer else nullcontext()

@@ -15,7 +15,7 @@ from app.jobs.worker import prepare
 from app.main import create_app, jobs_worker
 from app.settings import Settings
 
-GRACE = 30
+GRACE = 20
 """Seconds that requests get to end in when the process is to: one that waits for a job may wait for longer, and is let go."""
 
 

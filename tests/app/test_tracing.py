@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import text
@@ -122,6 +122,18 @@ def test_what_is_asked_all_day_is_not_traced(client: TestClient, spans: InMemory
     for path in ("/healthz", "/readyz", "/metrics"):
         assert client.get(path).status_code == 200
     assert [it for it in spans.get_finished_spans() if it.kind is SpanKind.SERVER] == []
+
+
+def test_what_is_held_back_is_sent_before_the_process_ends(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=3_600_000))
+    monkeypatch.setattr(tracing, "configure", lambda engine: provider)
+    app = create_app(Settings(database_url=sqlite_url, bootstrap_key=ADMIN, _env_file=None), worker=False)
+    with TestClient(app) as client:
+        client.get("/v1/projects")
+        assert exporter.get_finished_spans() == ()
+    assert [it.kind for it in exporter.get_finished_spans()] == [SpanKind.SERVER]
+    provider.shutdown()
 
 
 def test_a_span_without_tracing_is_nothing() -> None:
