@@ -64,15 +64,20 @@ class Slow(Upstream):
 
 
 def command(folder: Path, environment: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-    """In the process: run `reckoner`. Our own limit on requests would take minutes here, the schedules would do more than the
-    test asks for, and a job that is lost with its process too often would be given up: all of that is tested elsewhere."""
+    """In the process: run `reckoner`.
+
+    What is tested elsewhere is out of the way: our own limit on requests and the pauses between attempts would take minutes,
+    the schedules would do more than is asked for, and a job whose process dies again and again would be given up.
+    """
     from app.cli import main
     from app.jobs import worker
     from app.jobs.work import SCHEDULES, Schedule
     from app.store.limiter import DatabaseLimiter
+    from app.webhooks import schedule as webhook_schedule
 
     DatabaseLimiter.__init__.__kwdefaults__["limit"] = 1_000_000
     worker.MAX_LOSSES = 1_000_000
+    webhook_schedule.DELAYS = (0.5,) * 50
     os.chdir(folder)
     os.environ.update(environment)
     log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -144,7 +149,7 @@ class Machine:
         lines = [json.loads(it) for it in self.log.splitlines() if it.startswith("{")]
         return [it["exception"][-600:] for it in lines if "exception" in it]
 
-    def until(self, come: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, come: Callable[[], object], seconds: float = 300) -> None:
         """Wait for it. Time in which this process did not run either does not count: then the machine is at a loss, not
         what is waited for."""
         last = time.monotonic()

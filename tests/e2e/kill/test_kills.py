@@ -54,6 +54,7 @@ def die_on_the_way(it: World, what: str) -> int:
         process, address = it.made.start(what, DYING="1")
 
         def through(process: ForkServerProcess = process, address: str = address) -> bool:
+            process.join(0.05)
             return not process.is_alive() or (it.close() and not (address and it.to_issue()))
 
         with it.issuing(address):
