@@ -155,6 +155,17 @@ def test_after_a_restore_numbers_can_be_set_past_those_that_were_given(engine: E
         assert take_number(session, "ent_OTHER", "OTHER", 2026) == "OTHER-2026-00002"
 
 
+def test_every_address_in_the_guide_is_one_of_the_service(sqlite_url: str) -> None:
+    document = create_app(Settings(database_url=sqlite_url, _env_file=None), worker=False).openapi()
+    told = re.findall(r"`(GET|POST|PATCH) (/v1/[^`?]*)\??([^`]*)`", GUIDE)
+    assert len(told) > 10
+    for method, path, query in told:
+        schemas = {it["name"]: it["schema"] for it in document["paths"][path][method.lower()].get("parameters", ())}
+        for name, value in [it.split("=") for it in query.split("&") if it]:
+            kind = schemas[name]["anyOf"][0]["$ref"].rpartition("/")[2]
+            assert value in document["components"]["schemas"][kind]["enum"], (path, query)
+
+
 def services(*names: str) -> dict[str, Any]:
     return {name: it for name, it in COMPOSE["services"].items() if name in names}
 
