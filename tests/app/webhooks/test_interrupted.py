@@ -58,6 +58,27 @@ def test_an_attempt_that_is_made_twice_at_once_goes_on_once(office: Office) -> N
     assert len(office.wire.sent) == 2
 
 
+def test_what_either_of_two_attempts_at_once_hands_over_is_delivered(office: Office) -> None:
+    office.endpoint()
+    office.tell()
+    (job,) = office.jobs()
+
+    class Twice(Wire):
+        def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+            self.sent.append((url, headers, body))
+            if len(self.sent) > 1:
+                return BAD
+            office.attempt(**job.arguments)
+            return OK
+
+    office.wire = Twice()
+    office.attempt(**job.arguments)
+    office.end(job)
+    office.days(1)
+    assert office.states() == ["delivered"]
+    assert len(office.wire.sent) == 2
+
+
 def test_one_job_makes_what_is_due_at_its_endpoint_as_long_as_it_is_taken(office: Office) -> None:
     office.endpoint()
     for number in range(5):
