@@ -27,9 +27,15 @@ def settings(address: str) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
+def works() -> bool:
+    """Whether the service does the jobs too. To start and to stop what does them takes longer than most tests."""
+    return False
+
+
+@pytest.fixture
+def client(settings: Settings, works: bool) -> Iterator[TestClient]:
     """A client with the admin's key."""
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings, worker=works)) as client:
         client.headers["Authorization"] = f"Bearer {ADMIN}"
         yield client
 
