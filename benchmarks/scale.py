@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale 10000
 
-measures an installation of ten thousand, with 19 million readings. The floor of each is its own fourth: a ratio of one says that
-a project costs the same however many there are. Processor time counts, PostgreSQL's with ours, because the machine may be busy.
+measures an installation of ten thousand, with 19 million readings. The floor of each is its own fourth: a ratio of one says
+that a project costs the same however many there are. Processor time counts, with PostgreSQL's, as the machine may be busy.
 """
 
 import json
