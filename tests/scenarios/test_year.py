@@ -2,16 +2,14 @@
 
 from calendar import monthrange
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
-from shutil import copy
+from typing import Any
 
 import pytest
+from sqlalchemy.engine import Engine
 from sqlmodel import select
 
-from app import db
 from app.db import transaction
 from app.flows.coverage import coverage
 from app.sandbox.dataset import Dataset
@@ -39,6 +37,7 @@ from tests.scenarios.year import (
     RESTATED,
     VAULT,
     WRONG,
+    StillClock,
     Year,
     dataset,
     in_maintenance,
@@ -49,20 +48,6 @@ from tests.scenarios.year import (
 
 DAYS = [FIRST + timedelta(days=number) for number in range((LAST - FIRST).days + 1)]
 KINDS = (Kind.DAILY_USAGE, Kind.MEETINGS)
-
-
-@pytest.fixture(scope="module")
-def year(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Year]:
-    """The year, lived through once."""
-    engine = db.create_engine(f"sqlite:///{copy(sqlite_template, tmp_path_factory.mktemp('year') / 'year.db')}")
-    year = Year(engine)
-    year.live_until(WRONG[0])
-    year.add(BETA, secret="a-wrong-secret-0123456789abcdef01234567")
-    year.live_until(WRONG[1])
-    year.mend(BETA)
-    year.live_until(END)
-    yield year
-    engine.dispose()
 
 
 def midnight(day: date) -> datetime:
@@ -95,14 +80,14 @@ def told(year: Year, project_id: str) -> Counter[tuple[str, str, str]]:
     return Counter((it.data["kind"], it.data["day"], it.data["state"]) for it in events if it.data["project_id"] == project_id)
 
 
-def test_every_day_is_collected_that_could_be(year: Year) -> None:
+def every_day_is_collected_that_could_be(year: Year) -> None:
     for kind in KINDS:
         held = readings(year, kind)
         for day in DAYS:
             assert could_be_read(kind, day) == any(it.complete for it in held.get(day, [])), (kind, day)
 
 
-def test_every_other_day_is_reported_as_lost_and_none_else(year: Year) -> None:
+def every_other_day_is_reported_as_lost_and_none_else(year: Year) -> None:
     lost = {day for day in DAYS if not could_be_read(Kind.MEETINGS, day)}
     assert lost == {date(2026, 6, 5) + timedelta(days=number) for number in range(5)}, "that is what 25 days cost"
     assert all(could_be_read(Kind.DAILY_USAGE, day) for day in DAYS)
@@ -117,7 +102,7 @@ def test_every_other_day_is_reported_as_lost_and_none_else(year: Year) -> None:
     assert {(it.kind, it.day) for it in gaps if it.state == "lost"} == {("meetings", day) for day in lost}
 
 
-def test_no_day_is_read_twice_for_the_same_reason(year: Year) -> None:
+def no_day_is_read_twice_for_the_same_reason(year: Year) -> None:
     """Once in a billing day, but for what becomes final or is about to be forgotten within one, and for meetings that end."""
     for kind in KINDS:
         for day, read in readings(year, kind).items():
@@ -128,7 +113,7 @@ def test_no_day_is_read_twice_for_the_same_reason(year: Year) -> None:
                 assert not same_day or before < limit <= after, (kind, day, at)
 
 
-def test_a_room_that_is_used_every_day_is_read_no_more_often(year: Year) -> None:
+def a_room_that_is_used_every_day_is_read_no_more_often(year: Year) -> None:
     """Its statement is another each day. Three readings: when the day has ended, one that agrees, and one before it is gone."""
     held = readings(year, Kind.MEETINGS)
     quiet = [day for day in DAYS if all(not start - 23 * DAY <= midnight(day) < end + DAY for start, end in DOWNTIMES)]
@@ -137,7 +122,7 @@ def test_a_room_that_is_used_every_day_is_read_no_more_often(year: Year) -> None
     assert max(often) <= 5, "upstream failed a few times"
 
 
-def test_what_is_held_is_what_upstream_says_in_the_end(year: Year) -> None:
+def what_is_held_is_what_upstream_says_in_the_end(year: Year) -> None:
     """Days changed long after they were final too, but for the last week's, which are not asked for again yet."""
     record = Dataset.load(dataset()).projects[ACME]
     latest = {day: read[-1] for day, read in readings(year, Kind.DAILY_USAGE).items()}
@@ -153,7 +138,7 @@ def test_what_is_held_is_what_upstream_says_in_the_end(year: Year) -> None:
         assert at <= seen < max(at + 8 * DAY, *(end + DAY for start, end in DOWNTIMES if start <= at < end), at)
 
 
-def test_a_project_with_a_wrong_secret_holds_up_no_other_and_catches_up(year: Year) -> None:
+def a_project_with_a_wrong_secret_holds_up_no_other_and_catches_up(year: Year) -> None:
     failed = [at for at, job in year.ran if job.project_id == BETA and job.state == "failed"]
     assert WRONG[0] <= failed[0] < failed[-1] < WRONG[1]
     nights = {at.astimezone(PACIFIC).date() for at, job in year.ran if job.project_id == ACME and WRONG[0] <= at < WRONG[1]}
@@ -169,14 +154,14 @@ def test_a_project_with_a_wrong_secret_holds_up_no_other_and_catches_up(year: Ye
     assert all(any(it.complete for it in mended[day]) for day in DAYS if date(2026, 7, 17) <= day < LAST)
 
 
-def test_jobs_are_few(year: Year) -> None:
+def jobs_are_few(year: Year) -> None:
     """One a night, one more in the morning after a call over midnight, and a few after what failed."""
     jobs = Counter(at.astimezone(PACIFIC).date() for at, job in year.ran if (job.kind, job.project_id) == ("collection", ACME))
     assert len(jobs) >= 365 - 30
     assert jobs.total() < 1.3 * len(jobs)
 
 
-def test_every_cycle_is_closed_once_however_often_it_was_attempted(year: Year) -> None:
+def every_cycle_is_closed_once_however_often_it_was_attempted(year: Year) -> None:
     with transaction(year.engine, read_only=True) as session:
         rows = session.exec(select(Close).where(Close.project_id == ACME).order_by(Close.first_day)).all()
         invoices = session.exec(select(Invoice).where(Invoice.kind == "invoice")).all()
@@ -188,3 +173,51 @@ def test_every_cycle_is_closed_once_however_often_it_was_attempted(year: Year) -
     lost = {day.month for day in DAYS if not could_be_read(Kind.MEETINGS, day)} | {DROPPED.month}
     assert {it.first_day.month for it in rows} - {it.first_day.month for it in whole} == lost
     assert all(it.reason for it in rows)
+
+
+def test_a_year(sqlite_engine: Engine, subtests: pytest.Subtests) -> None:
+    """One test, however many things must be true of it: two workers that shared them would each live through it."""
+    year = Year(sqlite_engine)
+    year.live_until(WRONG[0])
+    year.add(BETA, secret="a-wrong-secret-0123456789abcdef01234567")
+    year.live_until(WRONG[1])
+    year.mend(BETA)
+    year.live_until(END)
+    for is_true in (
+        every_day_is_collected_that_could_be,
+        every_other_day_is_reported_as_lost_and_none_else,
+        no_day_is_read_twice_for_the_same_reason,
+        a_room_that_is_used_every_day_is_read_no_more_often,
+        what_is_held_is_what_upstream_says_in_the_end,
+        a_project_with_a_wrong_secret_holds_up_no_other_and_catches_up,
+        jobs_are_few,
+        every_cycle_is_closed_once_however_often_it_was_attempted,
+    ):
+        with subtests.test(is_true.__name__):
+            is_true(year)
+
+
+def story(engine: Engine) -> dict[str, Any]:
+    """What an installation has done and holds after two weeks, in which nothing ran while the clocks went back."""
+    year = Year(engine, StillClock(pacific(2026, 10, 25, 9)))
+    year.live_until(pacific(2026, 11, 8, 9))
+    with transaction(engine, read_only=True) as session:
+        closes = session.exec(select(Close).order_by(Close.first_day)).all()
+    return {
+        "jobs": [(at, job.kind, job.arguments, job.state) for at, job in year.ran],
+        "told": told(year, ACME),
+        "closes": [(it.first_day, it.last_day, it.state, it.attempts, it.reason) for it in closes],
+    } | {
+        kind: {day: [(it.observed_at, it.complete, it.sha256) for it in read] for day, read in readings(year, kind).items()}
+        for kind in KINDS
+    }
+
+
+@pytest.mark.postgresql
+def test_two_weeks_are_the_same_on_postgresql(postgresql_engine: Engine, sqlite_engine: Engine) -> None:
+    found = story(postgresql_engine)
+    assert found == story(sqlite_engine)
+    for kind in KINDS:
+        days = {day for day, read in found[kind].items() if any(it[1] for it in read)}
+        assert days >= {date(2026, 10, 25) + timedelta(days=number) for number in range(11)}, kind
+    assert [it[0] for it in found["closes"]] == [date(2026, 10, 1)]
