@@ -56,6 +56,10 @@ class Service:
         """Who delivers webhooks."""
         return Courier(self.engine, self.vault, self.sender, self.clock, self.settings.public_url or "")
 
+    def go_on(self) -> None:
+        """Raise Interrupted if the process is to end."""
+        self.rest(0)
+
     def rest(self, seconds: float) -> None:
         """Wait. Raises Interrupted if the process is to end."""
         if self.stopping.wait(seconds):

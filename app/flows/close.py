@@ -21,6 +21,7 @@ from app.flows.invoice import draft_invoice
 from app.flows.reconcile import reconcile
 from app.flows.restate import follow, has_changed
 from app.flows.schedule import key_of
+from app.flows.steps import GoOn, free
 from app.store import closes, invoices, jobs, ownership, plans, reports
 from app.store.close_tables import Close
 from app.store.closes import Cycles
@@ -81,30 +82,30 @@ class _Done:
     invoice_ids: list[str] | None = None
 
 
-def tick(engine: Engine, now: datetime) -> list[Job]:
+def tick(engine: Engine, now: datetime, go_on: GoOn = free) -> list[Job]:
     """Queue what is due to be closed of the projects that run unattended, and is not queued yet; the jobs that are new."""
-    due_now = due_closes(engine, now)
+    due_now = due_closes(engine, now, go_on)
     with transaction(engine, read_only=True) as session:
         under_way = closes.under_way(session, (CLOSE, RESTATE))
     queued = list[Job]()
-    for some in _chunks([it for it in due_now if it.key not in under_way]):
+    for some in _chunks([it for it in due_now if it.key not in under_way], go_on):
         with transaction(engine) as session:
             queued += [it.queue(session, now) for it in some]
     return queued
 
 
-def due_closes(engine: Engine, now: datetime) -> list[DueClose]:
+def due_closes(engine: Engine, now: datetime, go_on: GoOn = free) -> list[DueClose]:
     """What is to be closed at `now`, the oldest period first: cycles that are ready, attempts to be made again, and closed
     periods of which something has changed. Asked again before that is done, the answer is the same."""
     with transaction(engine, read_only=True) as session:
         cycles = list(closes.cycles(session))
     ready = [(it.project_id, period) for it in cycles for period in due(now, it.anchor_day, _since(it))]
-    for some in _chunks(ready):
+    for some in _chunks(ready, go_on):
         with transaction(engine) as session:
             closes.add_all(session, some, now, is_cycle=True)
     with transaction(engine, read_only=True) as session:
         found = [DueClose(CLOSE, it.project_id, _period(it)) for it in closes.awaited(session, now)]
-    return found + [DueClose(RESTATE, it.project_id, _period(it)) for it in _changed(engine, now)]
+    return found + [DueClose(RESTATE, it.project_id, _period(it)) for it in _changed(engine, now, go_on)]
 
 
 def _since(it: Cycles) -> date:
@@ -235,13 +236,13 @@ def _put_down(engine: Engine, close_id: str, done: _Done, began_at: datetime) ->
         )
 
 
-def _changed(engine: Engine, now: datetime) -> list[Close]:
+def _changed(engine: Engine, now: datetime, go_on: GoOn) -> list[Close]:
     """The closed periods whose newest report or invoice their close has not seen, or of which upstream has said something else
     since."""
     found = list[Close]()
     with transaction(engine, read_only=True) as session:
         waiting = closes.done(session, day_of(now - DAILY_RETENTION), now - LOOK - MARGIN)
-    for some in _chunks(waiting):
+    for some in _chunks(waiting, go_on):
         with transaction(engine, read_only=True) as session:
             found += (changed := [it for it in some if _has_changed(session, it)])
         with transaction(engine, durable=False) as session:
@@ -261,9 +262,11 @@ def _is_invoiced_since(session: Session, it: Close) -> bool:
     return any(invoice.id not in it.invoice_ids for invoice in held if invoice)
 
 
-def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def _chunks(items: Sequence[Item], go_on: GoOn) -> Iterator[Sequence[Item]]:
     """A few at a time: at the turn of a month thousands are due, and SQLite has one writer."""
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+    for start in range(0, len(items), CHUNK):
+        go_on()
+        yield items[start : start + CHUNK]
 
 
 def _differs(session: Session, it: Close) -> bool:

@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from app.db import transaction
 from app.flows.collect import Wanted
+from app.flows.steps import GoOn, free
 from app.insights.calendar import maintenance_until
 from app.store import jobs, observations, plans
 from app.store.payloads import decode_meetings
@@ -51,7 +52,7 @@ _AGREEMENTS: dict[tuple[str, str, date], bool] = {}
 _log = structlog.get_logger()
 
 
-def tick(engine: Engine, now: datetime) -> list[Job]:
+def tick(engine: Engine, now: datetime, go_on: GoOn = free) -> list[Job]:
     """Queue what is due now of every project that is collected by plan; the jobs that are new.
 
     Each project is looked at in a transaction of its own, by one process: what is wrong with one holds up no other, and what is
@@ -61,6 +62,7 @@ def tick(engine: Engine, now: datetime) -> list[Job]:
         waiting = plans.to_look_at(session, now)
     queued = []
     for project_id in waiting:
+        go_on()
         try:
             with transaction(engine, durable=False) as session:
                 if job := look(session, project_id, now):

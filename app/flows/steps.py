@@ -1,8 +1,16 @@
 """Steps: what a long piece of work has done already is not done again when it was interrupted."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from sqlmodel import Session
+
+GoOn = Callable[[], None]
+"""Asked between two transactions of a long piece of work; what it raises ends that there."""
+
+
+def free() -> None:
+    """Nobody ends this work before its time."""
 
 
 class Steps(Protocol):

@@ -5,7 +5,6 @@ from typing import Any
 from sqlmodel import Session
 
 from app.db import transaction
-from app.errors import Interrupted
 from app.service import Service
 from app.store import jobs
 from app.store.jobs import Attempt
@@ -26,19 +25,15 @@ class Run:
 
     def progress(self, done: int, total: int) -> None:
         """Say how much of how much is done."""
-        self._go_on()
+        self._service.go_on()
         with transaction(self._service.engine, durable=False) as session:
             jobs.progress(session, self.attempt, done, total, self._service.clock.now())
 
     def done(self, name: str) -> Any | None:
         """What a step left in this attempt or an earlier one; None if it is still to be done."""
-        self._go_on()
+        self._service.go_on()
         return self._steps.get(name)
 
     def record(self, session: Session, name: str, result: Any) -> None:
         """The step is done, if the transaction is committed. A process that stops lets it end."""
         jobs.record_step(session, self.attempt, name, result)
-
-    def _go_on(self) -> None:
-        if self._service.stopping.is_set():
-            raise Interrupted

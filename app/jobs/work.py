@@ -116,13 +116,13 @@ def run_export(service: Service, arguments: Mapping[str, Any], run: Run) -> dict
 def queue_collections(service: Service) -> None:
     """Queue what is due to be collected by plan."""
     if service.settings.collect_automatically:
-        schedule.tick(service.engine, service.clock.now())
+        schedule.tick(service.engine, service.clock.now(), service.go_on)
 
 
 def queue_closes(service: Service) -> None:
     """Queue what is due to be closed, of projects that are collected by plan."""
     if service.settings.collect_automatically:
-        close.tick(service.engine, service.clock.now())
+        close.tick(service.engine, service.clock.now(), service.go_on)
 
 
 def tidy_webhooks(service: Service) -> None:

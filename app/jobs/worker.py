@@ -160,8 +160,7 @@ class Worker:
         """What came of it, in a word, and how to write that down."""
         now = self._service.clock.now
         try:
-            if self._service.stopping.is_set():
-                raise Interrupted
+            self._service.go_on()
             if job.losses > MAX_LOSSES:
                 raise Unavailable(f"The process died {job.losses} times while it ran this job.")
             result = self._kinds[job.kind].handler(self._service, job.arguments, Run(self._service, attempt))

@@ -1,6 +1,6 @@
 """What is due of many projects at once: in small transactions, that an interruption leaves whole, at a steady cost for each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,9 @@ from sqlalchemy.engine import Engine
 from sqlmodel import func, select
 
 from app.db import transaction
+from app.errors import Interrupted
 from app.flows import close, schedule
+from app.flows.steps import GoOn, free
 from app.store.close_tables import Close
 from app.store.tables import Job, ProjectRow
 
@@ -105,6 +107,26 @@ def test_what_was_interrupted_goes_on_with_the_next_tick(engine: Engine, after: 
     close.tick(engine, TURN)
     assert (counted(engine, Close), counted(engine, Job)) == (120, 120)
     assert close.tick(engine, TURN) == []
+
+
+@pytest.mark.parametrize(("tick", "between"), [(schedule.tick, 100), (close.tick, 4)])
+def test_a_process_that_is_to_end_does_not_wait_for_the_last_project(
+    engine: Engine, tick: Callable[[Engine, datetime, GoOn], object], between: int
+) -> None:
+    """It may be stopped before each transaction that writes, and the next tick does the rest."""
+    add_projects(engine, 100)
+    asked = []
+
+    def go_on() -> None:
+        asked.append(len(asked))
+        if len(asked) == between:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        tick(engine, TURN, go_on)
+    assert 0 < counted(engine, Job) < 100
+    tick(engine, TURN, free)
+    assert counted(engine, Job) == 100
 
 
 def test_each_projects_plan_is_a_transaction_that_costs_the_same(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from sqlmodel import select
 from app.auth import Vault
 from app.clock import MovableClock
 from app.db import create_engine, transaction
+from app.errors import Interrupted
 from app.insights.client import InsightsClient, OpenTokCredentials
 from app.insights.limits import ClientLimits, Unlimited
-from app.jobs.work import KINDS, enqueue_collection, enqueue_reconciliation
+from app.jobs.work import KINDS, SCHEDULES, enqueue_collection, enqueue_reconciliation
 from app.jobs.worker import Worker
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
@@ -156,6 +157,18 @@ def test_the_same_request_is_one_job_and_another_is_another(service: Installatio
     with transaction(service.engine) as session:
         month = enqueue_collection(session, "100", resolve({"month": "2026-10"}), NOW)
     assert month.id != first.id
+
+
+@pytest.mark.parametrize("name", ["collections", "closes"])
+def test_a_process_that_is_to_end_queues_nothing_more(service: Installation, name: str) -> None:
+    service.clock.move(NOW + timedelta(days=30))
+    service.stopping.set()
+    with pytest.raises(Interrupted):
+        SCHEDULES[name].function(service)
+    service.stopping.clear()
+    SCHEDULES[name].function(service)
+    with transaction(service.engine, read_only=True) as session:
+        assert jobs.list_page(session, limit=2).items
 
 
 class Killer(httpx.BaseTransport):
