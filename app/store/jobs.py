@@ -23,6 +23,8 @@ HANDED_OVER = "jobs"
 """Under this name a session's `info` holds the jobs that were queued in it."""
 LONGEST_PAUSE = timedelta(minutes=1)
 """Between two attempts at a job that stumbles."""
+BEHIND = timedelta(seconds=1)
+"""How much later a job is queued that another has to go before: on SQLite the engine counts in seconds."""
 
 
 class State(StrEnum):
@@ -99,7 +101,8 @@ def get(session: Session, job_id: str) -> Job:
 def begin(session: Session, job_id: str, queued: int, now: datetime) -> Job | None:
     """Begin an attempt at a job as it was queued for the so many-th time; None if there is nothing to do any more.
 
-    One that is found running was lost with the process that ran it.
+    One that is found running was lost with the process that ran it. Where another of its partition stands as running, that one
+    was lost and comes back: this one is queued behind it, or each would wait for the other.
     """
     job = _locked(session, job_id)
     if job is None or job.queued != queued or job.state not in UNFINISHED:
@@ -108,7 +111,13 @@ def begin(session: Session, job_id: str, queued: int, now: datetime) -> Job | No
         _end(session, job, now, State.CANCELLED)
         return None
     lost = job.state == State.RUNNING
-    return _change(session, job, now, state=State.RUNNING, attempts=job.attempts + 1, losses=job.losses + lost)
+    try:
+        with session.begin_nested():
+            return _change(session, job, now, state=State.RUNNING, attempts=job.attempts + 1, losses=job.losses + lost)
+    except IntegrityError:
+        session.refresh(job)
+        _queue_again(session, job, now, run_at=now + BEHIND)
+        return None
 
 
 def steps(session: Session, attempt: Attempt) -> dict[str, Any]:

@@ -199,6 +199,17 @@ def test_a_job_that_kills_its_process_again_and_again_is_given_up(engine: Engine
     assert failed.problem == {"detail": f"The process died {worker.MAX_LOSSES + 1} times while it ran this job."}
 
 
+def test_a_job_lets_one_go_first_that_was_lost_while_it_ran(engine: Engine) -> None:
+    lost, other = abandon(engine, "lost"), add(engine, "other")
+    with transaction(engine) as session:
+        assert jobs.begin(session, other.id, 1, NOW) is None
+    with transaction(engine, read_only=True) as session:
+        behind = jobs.get(session, other.id)
+    assert (behind.state, behind.queued, behind.attempts, behind.run_at) == (State.QUEUED, 2, 0, NOW + jobs.BEHIND)
+    with working(engine, echo):
+        assert [wait(engine, job.id, timeout=10).state for job in (lost, other)] == [State.SUCCEEDED] * 2
+
+
 def test_a_step_that_was_done_says_that_the_job_goes_forward(engine: Engine) -> None:
     job = abandon(engine, times=worker.MAX_LOSSES + 1)
     with transaction(engine) as session:
