@@ -25,11 +25,12 @@ from app.store.tables import Discrepancy, Job, ObservationRow, ProjectRow, Repor
 from app.store.webhook_tables import WebhookDelivery, WebhookEndpoint
 from app.store.webhooks import State as Delivery
 from billing.closing import State as CloseState
+from billing.closing import ready_at
 from billing.collection_plan import Risk
 from billing.coverage import MEETING_RETENTION
 from billing.facts import Kind
 from billing.model import Verdict
-from billing.period import day_of, next_day
+from billing.period import BillingPeriod, day_of, next_day
 
 RECENT = timedelta(days=7)
 """How long after it was lost a day counts as lost, and how long after it failed a job as failed."""
@@ -143,11 +144,15 @@ def _closes(session: Session, now: datetime) -> Iterator[Metric]:
     recent = select(col(Close.state), func.count()).where(col(Close.created_at) >= now - PERIODS).group_by(col(Close.state))
     states = [*((state, 0) for state in CloseState), *_rows(session, recent)]
     yield _gauge("closes", "Closes of billing cycles that fell due within 70 days.", states, "state")
-    waiting = select(func.min(col(Close.created_at))).where(
+    waiting = select(col(Close.last_day), func.min(col(Close.created_at))).where(
         col(Close.state) == CloseState.WAITING, col(Close.next_attempt_at).is_not(None)
     )
-    longest = _age(session, waiting, now)
-    yield _gauge("close_oldest_waiting_seconds", "How long the close waits that waits longest.", longest)
+    # One that was asked for by hand before its data was final does not wait for anything but that.
+    since = (
+        max(asked, ready_at(BillingPeriod(last, last))) for last, asked in _rows(session, waiting.group_by(col(Close.last_day)))
+    )
+    longest = max((0.0, *((now - it).total_seconds() for it in since)))
+    yield _gauge("close_oldest_waiting_seconds", "How long the close waits that waits longest.", [(longest,)])
 
 
 def _jobs(session: Session, now: datetime) -> Iterator[Metric]:

@@ -164,7 +164,7 @@ DEFINITIONS: Mapping[EventType, Definition] = {
     ),
     EventType.REPORT_RESTATED: Definition(
         "Upstream changed a value after it was final, so a report that was there has a new version with other figures.",
-        _REPORT | {"supersedes": "the version before it", "days": "the restated billing days, 31 at most"},
+        _REPORT | {"supersedes": "the version before it", "days": "the restated billing days, 100 at most"},
         "/v1/reports/{report_id}",
         "project and period",
         _A_REPORT | {"version": 2, "supersedes": "rpt_0c88028bf3aa6a6a143ed846", "days": ["2026-10-05"]},

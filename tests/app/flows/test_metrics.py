@@ -16,8 +16,10 @@ from app.store.close_tables import Close
 from app.store.plan_tables import CollectionGap, CollectionPlan
 from app.store.tables import Discrepancy, Job, ObservationRow, PayloadRow, ProjectRow, Report, RequestWindow, WorkerRow
 from app.store.webhook_tables import WebhookDelivery, WebhookEndpoint, WebhookEvent
+from billing.closing import ready_at
 from billing.facts import Kind
 from billing.model import Verdict
+from billing.period import BillingPeriod, day_of
 
 NOW = datetime(2026, 11, 3, 20, tzinfo=UTC)
 YESTERDAY = date(2026, 11, 2)
@@ -142,6 +144,15 @@ def test_closes_that_wait_are_told_by_their_age(engine: Engine) -> None:
     found = told(engine)
     assert [found["closes", state] for state in ("waiting", "closed", "failed")] == [1, 1, 0]
     assert found["close_oldest_waiting_seconds",] == 2 * 86400
+
+
+def test_a_close_that_was_asked_for_early_does_not_wait_before_its_data_is_final(engine: Engine) -> None:
+    times = {"created_at": ago(days=40), "changed_at": NOW, "next_attempt_at": NOW, "seen_until": NOW}
+    for last in (day_of(NOW), day_of(NOW - timedelta(days=4))):
+        days = {"first_day": last, "last_day": last, "is_cycle": False}
+        keep(engine, Close(id=f"{last}", project_id="100", state="waiting", reason="", **days, **times))
+    since = ready_at(BillingPeriod(last, last))
+    assert told(engine)["close_oldest_waiting_seconds",] == (NOW - since).total_seconds() > 86400
 
 
 def test_jobs_lag_from_when_they_were_due(engine: Engine) -> None:
