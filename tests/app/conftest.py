@@ -1,18 +1,33 @@
-"""What the tests of the store and of the jobs share."""
+"""What the tests of the store, of the jobs and of REST share."""
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import Engine
 
 from app.db import transaction
-from app.store.tables import ProjectRow
+from app.store.tables import ProjectRow, Report
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 on_one_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 """For a property whose examples leave nothing behind: they share the test's database."""
+
+
+def stored_report(document: Mapping[str, Any], created_at: datetime) -> Report:
+    """A report's document as it is stored, whatever its hash says."""
+    days = document["period"]["aligned"]
+    return Report(
+        **{name: document[name] for name in ("id", "project_id", "version", "supersedes", "sha256", "verdict")},
+        first_day=date.fromisoformat(days["first_day"]),
+        last_day=date.fromisoformat(days["last_day"]),
+        created_at=created_at,
+        body=msgspec.json.encode(document),
+    )
 
 
 @pytest.fixture

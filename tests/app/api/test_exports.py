@@ -2,10 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from typing import Any
 
-import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
@@ -15,10 +13,11 @@ from app.flows import exports
 from app.main import create_app
 from app.settings import Settings
 from app.store.jobs import State
-from app.store.tables import Job, Report
+from app.store.tables import Job
 from billing.exports import pdf
 from billing.exports.formats import ReportFormat
 from tests.app.api.conftest import ADMIN, NOW
+from tests.app.conftest import stored_report
 from tests.billing.exports import reports
 
 LARGE = [form.value for form in exports.AT_ONCE]
@@ -28,14 +27,6 @@ LARGE = [form.value for form in exports.AT_ONCE]
 def address(database_url: str) -> str:
     """Both kinds of database."""
     return database_url
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    """A process without a worker: what it queues stays queued."""
-    with TestClient(create_app(settings, worker=False)) as client:
-        client.headers["Authorization"] = f"Bearer {ADMIN}"
-        yield client
 
 
 @pytest.fixture
@@ -55,16 +46,8 @@ def keep(new_project: dict[str, object]) -> Callable[..., str]:
         document = reports.report() | changes
         one = document["discrepancies"][0]
         document["discrepancies"] = [one | {"id": f"dsc_{number:024}"} for number in range(discrepancies)]
-        days = document["period"]["aligned"]
         with transaction(client.app.state.service.engine) as session:
-            report = Report(
-                **{name: document[name] for name in ("id", "project_id", "version", "supersedes", "sha256", "verdict")},
-                first_day=date.fromisoformat(days["first_day"]),
-                last_day=date.fromisoformat(days["last_day"]),
-                created_at=NOW,
-                body=msgspec.json.encode(document),
-            )
-            session.add(report)
+            session.add(stored_report(document, NOW))
         return f"/v1/reports/{document['id']}/export"
 
     return make

@@ -1,25 +1,15 @@
 """Jobs over REST: listed by what they are, cancelled and retried by whoever may ask for them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.db import transaction
-from app.main import create_app
-from app.settings import Settings
 from app.store import jobs
 from app.store.jobs import State
 from app.store.tables import Job
-from tests.app.api.conftest import ADMIN, NOW
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    """A process without a worker: what it queues stays queued."""
-    with TestClient(create_app(settings, worker=False)) as client:
-        client.headers["Authorization"] = f"Bearer {ADMIN}"
-        yield client
+from tests.app.api.conftest import NOW
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from app.settings import Settings
 from app.store.tables import IdempotencyRow
 from app.store.webhook_tables import WebhookEndpoint
 from app.webhooks.events import DEFINITIONS, EventType, emit
-from tests.app.api.conftest import ADMIN
 from tests.app.webhooks.receiver import Receiver, answering, receiving
 
 URL = "https://erp.example.com/reckoner"
@@ -27,13 +26,6 @@ URL = "https://erp.example.com/reckoner"
 def settings(settings: Settings) -> Settings:
     """At the present instant: the official library knows no other. Without a worker, so that nothing is sent by itself."""
     return settings.model_copy(update={"now": datetime.now(UTC), "public_url": "https://reckoner.example"})
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings, worker=False)) as client:
-        client.headers["Authorization"] = f"Bearer {ADMIN}"
-        yield client
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from threading import Event, Semaphore
 from typing import Any
 
-import msgspec
 import pytest
 from sqlalchemy.engine import Engine
 from sqlmodel import select
@@ -25,10 +24,10 @@ from app.service import Service
 from app.settings import Settings
 from app.store import jobs
 from app.store.jobs import State
-from app.store.tables import Job, Report, ReportExport
+from app.store.tables import Job, ReportExport
 from app.webhooks.sender import Sender
 from billing.exports.formats import ReportFormat
-from tests.app.conftest import NOW
+from tests.app.conftest import NOW, stored_report
 from tests.app.jobs.conftest import wait
 from tests.billing.exports import reports
 from tests.e2e.kill.machine import processes
@@ -48,16 +47,8 @@ def worker(service: Service, **kinds: Kind) -> Worker:
 def keep(engine: Engine, version: int = 1, project_id: str = "100") -> str:
     """A report; its size is no matter here."""
     document = reports.report() | {"id": f"rpt_{project_id}_{version}", "project_id": project_id, "version": version}
-    days = document["period"]["aligned"]
     with transaction(engine) as session:
-        report = Report(
-            **{name: document[name] for name in ("id", "project_id", "version", "supersedes", "sha256", "verdict")},
-            first_day=date.fromisoformat(days["first_day"]),
-            last_day=date.fromisoformat(days["last_day"]),
-            created_at=NOW,
-            body=msgspec.json.encode(document),
-        )
-        session.add(report)
+        session.add(report := stored_report(document, NOW))
         return report.id
 
 
