@@ -12,7 +12,7 @@ serve: $(READY)
 	$(BIN)/python -m app.demo --serve
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # The kills of `make test`, ten times as many: a thousand.
 kill: $(READY)

@@ -33,7 +33,7 @@ BATCH = 500
 
 AT_ONCE = {WORK: 4, DELIVERIES: 16}
 """How many jobs of each queue one process runs at a time."""
-POLL = {WORK: 0.1, DELIVERIES: 0.2}
+POLL = {WORK: 0.1, DELIVERIES: 0.2, CLOCK: 1.0}
 """Seconds between two looks at each queue."""
 
 _TO_COME = ["PENDING", "ENQUEUED", "DELAYED"]
@@ -186,7 +186,7 @@ def _declare(engine: sa.Engine) -> None:
     client = DBOSClient(system_database_engine=engine, lazy=True, serializer=JSON, application_name=APPLICATION)
     for name, at_once in AT_ONCE.items():
         client.register_queue(name, partition_concurrency=1, worker_concurrency=at_once, polling_interval_sec=POLL[name])
-    client.register_queue(CLOCK, global_concurrency=1, polling_interval_sec=1.0)
+    client.register_queue(CLOCK, global_concurrency=1, polling_interval_sec=POLL[CLOCK])
     client.destroy()
 
 

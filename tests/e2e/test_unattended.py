@@ -45,7 +45,7 @@ class Unattended:
     def until(self, come: Callable[[], object]) -> None:
         end = time.monotonic() + 30
         while not come():
-            assert time.monotonic() < end, self.items("/v1/jobs")
+            assert time.monotonic() < end, json.dumps(self.items("/v1/jobs")[:4], indent=1)
             time.sleep(0.1)
 
     def coverage(self, first_day: str, last_day: str = "") -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def test_a_month_is_collected_closed_and_followed_without_a_word(unattended: Una
     for step in ("approve", "finalize"):
         invoice = it.rest.post(f"/v1/invoices/{invoice['id']}/{step}", {"version": invoice["version"]})
     it.at(LATER)
-    it.until(lambda: it.coverage("2026-10-31")[0]["observed_at"] >= LATER)
+    it.until(lambda: datetime.fromisoformat(it.coverage("2026-10-31")[0]["observed_at"]) >= datetime.fromisoformat(LATER))
     it.at(LATER.replace("08:", "09:"))
     it.until(lambda: len(it.items("/v1/invoices")) == 2)
     (note,) = it.items("/v1/invoices", kind="debit_note")
