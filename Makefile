@@ -16,7 +16,7 @@ test: $(READY)
 
 # The kills of `make test`, ten times as many: a thousand.
 kill: $(READY)
-	RECKONER_TEST_KILLS=500 $(BIN)/pytest -n 2 tests/e2e/kill
+	RECKONER_TEST_KILLS=500 $(BIN)/pytest -n 2 --dist worksteal tests/e2e/kill
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
