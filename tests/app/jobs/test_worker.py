@@ -504,6 +504,13 @@ def test_who_is_silent_or_gone_is_forgotten(engine: Engine) -> None:
         assert session.exec(select(WorkerRow)).all() == []
 
 
+def test_who_ends_is_forgotten_at_once(engine: Engine) -> None:
+    with working(engine, echo), transaction(engine, read_only=True) as session:
+        assert workers.count(session) == 1
+    with transaction(engine, read_only=True) as session:
+        assert workers.count(session) == 0
+
+
 def test_a_process_is_gone_only_if_it_was_here() -> None:
     world = here().rpartition(" ")[0]
     assert gone(f"{world} 4194304")
