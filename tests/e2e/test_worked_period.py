@@ -60,9 +60,13 @@ def test_a_copy_at_hand_is_not_sent_again(installation: Installation, report: di
 def test_the_same_again_is_the_same_report(installation: Installation, report: dict, project: str) -> None:
     with installation.client() as client:
         body = {"project_id": project, "period": PERIOD, "collect": False}
-        again = client.post("/v1/reconciliations", json=body, headers={"Prefer": "respond-async, wait=60"})
-        assert again.status_code == 201
-        assert again.json() == report
+        # Twice: another test may have collected since the report was made.
+        one, again = (
+            client.post("/v1/reconciliations", json=body, headers={"Prefer": "respond-async, wait=60"}) for _ in range(2)
+        )
+        assert (one.status_code, again.status_code) == (201, 201)
+        assert again.json() == one.json()
+        assert one.json()["bridge"] == report["bridge"]
 
 
 def test_coverage_says_that_all_is_held(installation: Installation, report: dict, project: str) -> None:
