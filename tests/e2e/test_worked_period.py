@@ -155,7 +155,9 @@ def test_an_account_brings_its_projects(installation: Installation, dataset: dic
 def test_a_discrepancy_is_worked_on_and_remembers_it(installation: Installation, report: dict) -> None:
     with installation.client() as client:
         found = client.get("/v1/discrepancies", params={"code": "session_reuse_spillover", "status": "open"}).json()["items"]
-        assert [it["report_id"] for it in found] == [report["id"]]
+        assert [it["id"] for it in found] == [
+            it["id"] for it in report["discrepancies"] if it["code"] == "session_reuse_spillover"
+        ]
         address = f"/v1/discrepancies/{found[0]['id']}"
         change = {"status": "ignored", "note": "A room of ours.", "assignee": "Ada", "ignore_until": "2026-12-01T00:00:00Z"}
         after = client.patch(address, json=change).json()
