@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +27,7 @@ from billing.collection_plan import due, held
 from billing.facts import Kind, Observation
 from billing.period import day_of, day_start, next_day
 from tests.postgres import server
+from tests.rows import project_row
 
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 FIRST = "p00000"
@@ -72,20 +72,7 @@ def opened(kind: str) -> Iterator[Engine]:
 def add_projects(session: Session, projects: int, **more: Any) -> list[str]:
     """So many projects, all with the same terms; their ids."""
     ids = [f"p{number:05}" for number in range(projects)]
-    terms = {
-        "name": "Acme",
-        "credentials": "",
-        "insights_url": None,
-        "basis": "project_level",
-        "cross_check": True,
-        "tier_plan": [],
-        "cycle_anchor_day": 1,
-        "tolerance_minutes": 10_000,
-        "tolerance_relative": Decimal("0.000001"),
-        "created_at": ADDED,
-        **more,
-    }
-    session.execute(insert(ProjectRow), [{"project_id": it, **terms} for it in ids])
+    session.execute(insert(ProjectRow), [project_row(it, ADDED) | more for it in ids])
     return ids
 
 

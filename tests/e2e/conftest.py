@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,17 @@ def project(installation: Installation, dataset: dict[str, Any]) -> str:
         body = {"project_id": listed["id"], "name": listed["name"], "credentials": credentials}
         assert client.post("/v1/projects", json=body).status_code == 201
     return str(listed["id"])
+
+
+@pytest.fixture
+def own(installation: Installation, dataset: dict[str, Any], database_url: str, tmp_path: Path) -> Installation:
+    """An installation of its own before the same sandbox, with the worked period's project."""
+    here = replace(
+        installation, folder=tmp_path, environment=installation.environment | {"RECKONER_DATABASE_URL": database_url}
+    )
+    secret = dataset["projects"][0]["secret"]
+    assert here.run("projects", "add", "100", "--name", "Worked", "--secret-file", "-", stdin=secret).returncode == 0
+    return here
 
 
 @pytest.fixture(scope="session")

@@ -75,15 +75,10 @@ def counts(engine: Engine) -> tuple[int, int]:
 
 
 @pytest.fixture
-def running(installation: Installation, dataset: dict, database_url: str, tmp_path: Path) -> Installation:
-    """An installation of its own before the same sandbox, with the worked period's report."""
-    here = replace(
-        installation, folder=tmp_path, environment=installation.environment | {"RECKONER_DATABASE_URL": database_url}
-    )
-    secret = dataset["projects"][0]["secret"]
-    assert here.run("projects", "add", "100", "--name", "Worked", "--secret-file", "-", stdin=secret).returncode == 0
-    assert here.run("reconcile", "100", "2026-10-31..2026-11-01").returncode == 0
-    return here
+def running(own: Installation) -> Installation:
+    """An installation of its own with the worked period's report."""
+    assert own.run("reconcile", "100", "2026-10-31..2026-11-01").returncode == 0
+    return own
 
 
 def back_up(database_url: str, folder: Path) -> str:

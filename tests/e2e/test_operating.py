@@ -3,7 +3,6 @@
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -17,32 +16,21 @@ OLD = "2b7e151628aed2a6abf7158809cf4f3c"
 NEW = "8809cf4f3c2b7e151628aed2a6abf715"
 
 
-@pytest.fixture
-def local(installation: Installation, dataset: dict, database_url: str, tmp_path: Path) -> Installation:
-    """An installation of its own before the same sandbox, with a project."""
-    here = replace(
-        installation, folder=tmp_path, environment=installation.environment | {"RECKONER_DATABASE_URL": database_url}
-    )
-    secret = dataset["projects"][0]["secret"]
-    assert here.run("projects", "add", "100", "--name", "Worked", "--secret-file", "-", stdin=secret).returncode == 0
-    return here
-
-
-def test_the_key_is_changed_step_by_step_as_the_guide_says(local: Installation) -> None:
+def test_the_key_is_changed_step_by_step_as_the_guide_says(own: Installation) -> None:
     collect = ("collect", "100", "2026-10-31..2026-10-31")
-    assert local.run(*collect, RECKONER_SECRET_KEY=NEW).returncode == 1, "the old one is needed still"
+    assert own.run(*collect, RECKONER_SECRET_KEY=NEW).returncode == 1, "the old one is needed still"
     both = {"RECKONER_SECRET_KEY": NEW, "RECKONER_OLD_SECRET_KEY": OLD}
-    assert local.run(*collect, **both).returncode == 0
-    done = local.run("rotate-secrets", **both)
+    assert own.run(*collect, **both).returncode == 0
+    done = own.run("rotate-secrets", **both)
     assert (done.returncode, done.stderr) == (0, "")
     assert "the credentials of 1 projects" in done.stdout
-    assert local.run(*collect, RECKONER_SECRET_KEY=NEW).returncode == 0
-    refused = local.run(*collect)
+    assert own.run(*collect, RECKONER_SECRET_KEY=NEW).returncode == 0
+    refused = own.run(*collect)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
     assert "another RECKONER_SECRET_KEY" in refused.stderr
 
 
-def test_a_process_that_is_to_end_answers_who_has_asked_already(local: Installation) -> None:
+def test_a_process_that_is_to_end_answers_who_has_asked_already(own: Installation) -> None:
     def slow(call: Call) -> None:
         asked.set()
         call.stopping.wait(1.5)
@@ -50,8 +38,8 @@ def test_a_process_that_is_to_end_answers_who_has_asked_already(local: Installat
 
     asked = Event()
     with receiving(slow) as receiver, ThreadPoolExecutor() as others:
-        with started(local.folder, local.environment, "serve", "--port", "0", "--no-jobs") as address:
-            here = replace(local, url=address)
+        with started(own.folder, own.environment, "serve", "--port", "0", "--no-jobs") as address:
+            here = replace(own, url=address)
 
             def try_it() -> dict[str, Any]:
                 with here.client() as client:
@@ -66,10 +54,10 @@ def test_a_process_that_is_to_end_answers_who_has_asked_already(local: Installat
         httpx.get(f"{address}/healthz")
 
 
-def test_a_worker_tells_what_it_counts(local: Installation) -> None:
+def test_a_worker_tells_what_it_counts(own: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with started(local.folder, local.environment, "worker", "--metrics-port", str(port)):
+    with started(own.folder, own.environment, "worker", "--metrics-port", str(port)):
         told = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     assert "reckoner_upstream_requests_total" in told
     assert "reckoner_projects" not in told

@@ -15,7 +15,6 @@ from app.db import transaction
 from app.flows.collect import CollectionFailed, collect
 from app.flows.reconcile import reconcile
 from app.insights.client import InsightsClient, OpenTokCredentials
-from app.insights.limits import Unlimited
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
@@ -25,6 +24,7 @@ from billing.model import Tolerance
 from billing.period import BillingPeriod, resolve
 from billing.tiers import TierPlan
 from tests.scenarios.case import Case, Finding
+from tests.upstream import client_of
 
 VAULT = Vault("scenarios-0123456789abcdefghijklmnopqrstuv")
 PATIENCE = 4
@@ -77,14 +77,7 @@ def report_on(case: Case, requested: dict[str, Any], engine: Engine) -> Reported
         projects.create(session, VAULT, project)
 
     def client(_: Project) -> InsightsClient:
-        return InsightsClient(
-            project.credentials,
-            url="http://sandbox/graphql",
-            clock=clock,
-            limiter=Unlimited(),
-            transport=transport,
-            sleep=lambda _: None,
-        )
+        return client_of(project, clock, transport, sleep=lambda _: None)
 
     for it in case.collections:
         clock.move(it.at)

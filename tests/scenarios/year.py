@@ -20,7 +20,7 @@ from app.flows import close as closing
 from app.flows.collect import CollectionFailed, collect
 from app.flows.schedule import tick, wanted
 from app.insights.client import InsightsClient, OpenTokCredentials
-from app.insights.limits import ClientLimits, Unlimited
+from app.insights.limits import ClientLimits
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
@@ -31,6 +31,7 @@ from app.store.tables import Job
 from billing.period import resolve
 from tests.app.flows.books import CARD
 from tests.app.money import add_customer, add_entity
+from tests.upstream import client_of
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 VAULT = Vault("a-year-0123456789abcdefghijklmnopqrstuvw")
@@ -241,15 +242,7 @@ class Year:
         return {}
 
     def client(self, project: Project) -> InsightsClient:
-        return InsightsClient(
-            project.credentials,
-            url="http://sandbox/graphql",
-            clock=self.clock,
-            limiter=Unlimited(),
-            transport=self.transport,
-            limits=ClientLimits(attempts=2),
-            sleep=lambda _: None,
-        )
+        return client_of(project, self.clock, self.transport, limits=ClientLimits(attempts=2), sleep=lambda _: None)
 
     def _next(self) -> datetime:
         """The minute in which a project is to be looked at, or something runs again."""

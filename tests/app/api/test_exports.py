@@ -17,8 +17,8 @@ from app.store.tables import Job
 from billing.exports import pdf
 from billing.exports.formats import ReportFormat
 from tests.app.api.conftest import ADMIN, NOW
-from tests.app.conftest import stored_report
 from tests.billing.exports import reports
+from tests.rows import stored_report
 
 LARGE = [form.value for form in exports.AT_ONCE]
 

@@ -16,7 +16,7 @@ from app.db import transaction
 from app.flows.collect import CollectionResult, Progress, collect
 from app.flows.reconcile import reconcile
 from app.insights.client import InsightsClient, OpenTokCredentials
-from app.insights.limits import ClientLimits, Unlimited
+from app.insights.limits import ClientLimits
 from app.sandbox.dataset import Dataset
 from app.sandbox.transport import SandboxTransport
 from app.sandbox.upstream import Upstream
@@ -24,6 +24,7 @@ from app.store import projects
 from app.store.projects import Project
 from app.store.tables import Report
 from billing.period import parse_period
+from tests.upstream import client_of
 
 SECRET = "project-secret-0123456789abcdef0123456789abcdef"
 WORKED = Path(__file__).parents[2] / "scenarios" / "worked-period.json"
@@ -44,14 +45,7 @@ class Office:
         self.transport = SandboxTransport(self.upstream)
 
     def client(self, project: Project) -> InsightsClient:
-        return InsightsClient(
-            project.credentials,
-            url="http://sandbox/graphql",
-            clock=self.clock,
-            limiter=Unlimited(),
-            transport=self.transport,
-            limits=ClientLimits(attempts=2, backoff=0.001),
-        )
+        return client_of(project, self.clock, self.transport, limits=ClientLimits(attempts=2, backoff=0.001))
 
     def collect(self, period: str, progress: Progress = lambda done, total: None) -> CollectionResult:
         return collect(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
 from sqlalchemy import event, insert
@@ -17,6 +16,7 @@ from app.flows import close, schedule
 from app.flows.steps import GoOn, free
 from app.store.close_tables import Close
 from app.store.tables import Job, ProjectRow
+from tests.rows import project_row
 
 ADDED = datetime(2026, 10, 1, 12, tzinfo=UTC)
 TURN = datetime(2026, 11, 3, 14, tzinfo=UTC)
@@ -68,20 +68,8 @@ def written(engine: Engine, interrupted_after: int | None = None) -> Iterator[Wr
 
 
 def add_projects(engine: Engine, count: int, begin: int = 0) -> None:
-    terms = {
-        "name": "Acme",
-        "credentials": "",
-        "insights_url": None,
-        "basis": "project_level",
-        "cross_check": True,
-        "tier_plan": [],
-        "cycle_anchor_day": 1,
-        "tolerance_minutes": 10_000,
-        "tolerance_relative": Decimal("0.000001"),
-        "created_at": ADDED,
-    }
     with transaction(engine) as session:
-        session.execute(insert(ProjectRow), [{"project_id": f"p{begin + it}", **terms} for it in range(count)])
+        session.execute(insert(ProjectRow), [project_row(f"p{begin + it}", ADDED) for it in range(count)])
 
 
 def counted(engine: Engine, table: type[Close] | type[Job]) -> int:

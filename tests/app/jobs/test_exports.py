@@ -27,10 +27,11 @@ from app.store.jobs import State
 from app.store.tables import Job, ReportExport
 from app.webhooks.sender import Sender
 from billing.exports.formats import ReportFormat
-from tests.app.conftest import NOW, stored_report
+from tests.app.conftest import NOW
 from tests.app.jobs.conftest import wait
 from tests.billing.exports import reports
 from tests.e2e.kill.machine import processes
+from tests.rows import stored_report
 
 pytestmark = pytest.mark.usefixtures("projects")
 

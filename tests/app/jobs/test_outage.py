@@ -11,8 +11,7 @@ from sqlalchemy.engine import Engine
 from app.db import create_engine, transaction
 from app.jobs.run import Run
 from app.store.jobs import State
-from tests.app.jobs.conftest import wait
-from tests.app.jobs.test_worker import add, working
+from tests.app.jobs.conftest import add, wait, working
 
 pytestmark = pytest.mark.postgresql
 

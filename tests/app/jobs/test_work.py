@@ -21,7 +21,7 @@ from app.clock import MovableClock
 from app.db import create_engine, transaction
 from app.errors import Interrupted
 from app.insights.client import InsightsClient, OpenTokCredentials
-from app.insights.limits import ClientLimits, Unlimited
+from app.insights.limits import ClientLimits
 from app.jobs.work import KINDS, SCHEDULES, enqueue_collection, enqueue_reconciliation
 from app.jobs.worker import Worker
 from app.sandbox.dataset import Dataset
@@ -38,6 +38,7 @@ from billing.facts import Kind
 from billing.period import parse_period, resolve
 from tests.app.jobs.conftest import wait
 from tests.e2e.kill.machine import processes
+from tests.upstream import client_of
 
 SECRET = "project-secret-0123456789abcdef0123456789abcdef"
 DATASET = Path(__file__).parents[2] / "scenarios" / "worked-period.json"
@@ -54,14 +55,7 @@ class Installation(Service):
     transport: httpx.BaseTransport
 
     def insights(self, project: Project) -> InsightsClient:
-        return InsightsClient(
-            project.credentials,
-            url="http://sandbox/graphql",
-            clock=self.clock,
-            limiter=Unlimited(),
-            transport=self.transport,
-            limits=ClientLimits(attempts=1),
-        )
+        return client_of(project, self.clock, self.transport, limits=ClientLimits(attempts=1))
 
 
 def install(engine: Engine, transport: httpx.BaseTransport, clock: MovableClock) -> Installation:

@@ -35,19 +35,28 @@ def test_an_attempt_whose_process_dies_is_made_again_and_both_are_kept(office: O
     assert dying.sent[0][1]["webhook-id"] == office.wire.sent[0][1]["webhook-id"]
 
 
+class Overtaken(Wire):
+    """While the first call waits for its answer, somebody takes the process for dead and makes the attempt too; that fails."""
+
+    def __init__(self, office: Office, job: Job, first: Answer) -> None:
+        super().__init__()
+        self._again = lambda: office.attempt(**job.arguments)
+        self._first = first
+
+    def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        self.sent.append((url, headers, body))
+        if len(self.sent) > 1:
+            return BAD
+        self._again()
+        return self._first
+
+
 def test_an_attempt_that_is_made_twice_at_once_goes_on_once(office: Office) -> None:
     office.endpoint()
     office.tell()
     (job,) = office.jobs()
 
-    class Twice(Wire):
-        def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
-            self.sent.append((url, headers, body))
-            if len(self.sent) == 1:
-                office.attempt(**job.arguments)  # somebody took this process for dead
-            return BAD
-
-    office.wire = Twice()
+    office.wire = Overtaken(office, job, BAD)
     office.attempt(**job.arguments)
     office.end(job)
     (delivery,) = office.deliveries()
@@ -63,15 +72,7 @@ def test_what_either_of_two_attempts_at_once_hands_over_is_delivered(office: Off
     office.tell()
     (job,) = office.jobs()
 
-    class Twice(Wire):
-        def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
-            self.sent.append((url, headers, body))
-            if len(self.sent) > 1:
-                return BAD
-            office.attempt(**job.arguments)
-            return OK
-
-    office.wire = Twice()
+    office.wire = Overtaken(office, job, OK)
     office.attempt(**job.arguments)
     office.end(job)
     office.days(1)
